@@ -1,0 +1,5 @@
+"""`python -m ownwords`."""
+
+from ownwords.cli.app import main
+
+main()

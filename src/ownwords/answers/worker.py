@@ -1,0 +1,59 @@
+"""The process that judges: a JSON line in, a JSON line out, until its input ends.
+
+`python -m ownwords.answers.worker`. The protocol has file descriptors of its own, so that nothing that a library
+prints can be taken for a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+MEMORY = 4 << 30
+"""bytes of address space; an expression that wants more fails here, not on the machine"""
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (ImportError, ValueError, OSError):  # not on this platform
+        pass
+    from ownwords.answers.judge import judge
+
+    def answer(verdict: str) -> None:
+        answers.write(json.dumps(verdict) + "\n")
+        answers.flush()
+
+    _warm(judge)
+    answer("ready")
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        # The kernel ends this process if the parent, which is stricter, is no longer there to do it.
+        signal.alarm(int(2 * request.pop("deadline")) + 2)
+        try:
+            verdict = judge(**request)
+        except (Exception, RecursionError, MemoryError):  # whatever a hostile answer makes the libraries raise
+            verdict = "unparsable"
+        signal.alarm(0)
+        answer(verdict)
+
+
+def _warm(judge) -> None:
+    """Load the libraries before the first deadline runs."""
+    judge("math", "x+1", "1+x", "", {})
+    try:
+        import reasoning_gym  # noqa: F401
+    except ImportError:
+        pass
+
+
+if __name__ == "__main__":
+    main()

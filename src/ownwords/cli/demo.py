@@ -1,0 +1,63 @@
+"""`ownwords demo`: the whole of it on the small world, offline, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ownwords.cli.app import INTERRUPTED
+
+ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
+"""What the demo compares: a folder of the run directory, and its gate."""
+
+
+def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 4, seed: int = 0) -> int:
+    """Make RSD traces with the small teacher and student, and both controls, on problems that neither has seen.
+
+    Parameters
+    ----------
+    run
+        Where the three run directories go; an interrupted demo goes on.
+    problems
+        How many.
+    attempts
+        Per problem and gate.
+    seed
+        Of the problems and of every draw.
+    """
+    console = Console(highlight=False)
+    with console.status("loading models"):
+        from ownwords.cli.look import export_run, show
+        from ownwords.cli.progress import live_progress
+        from ownwords.cli.tables import plan_table, summary_table
+        from ownwords.generation.config import GenerateConfig
+        from ownwords.generation.run import generate, prepare
+        from ownwords.traces.store import Store
+        from ownwords.traces.summary import summarise
+    summaries = {}
+    for arm, gate in ARMS.items():
+        config = GenerateConfig(
+            run=run / arm, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=attempts, seed=seed
+        )
+        prepared = prepare(config)
+        console.print(plan_table(prepared) if arm == "rsd" else f"\nnow the same problems with --gate {gate}")
+        with live_progress(console) as tell:
+            if not generate(prepared, tell):
+                console.print(f"interrupted; the same command goes on with {run}")
+                return INTERRUPTED
+        with Store.read(config.run) as store:
+            summaries[arm] = summarise(store.traces())
+    console.print(summary_table(summaries))
+    for path in export_run(run / "rsd", run / "rsd" / "exports", overwrite=True).values():
+        console.print(f"written: {path}")
+    console.print("\na trace of this run:\n")
+    show(run / "rsd", problem=_first_solved(run / "rsd"))
+    return 0
+
+
+def _first_solved(run: Path) -> str | None:
+    from ownwords.traces.store import Store
+
+    with Store.read(run) as store:
+        return next((i for i, verdicts in store.verdicts().items() if "correct" in verdicts.values()), None)

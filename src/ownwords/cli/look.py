@@ -1,0 +1,184 @@
+"""`ownwords show` and `ownwords export`: looking at a run, and taking it elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ownwords.traces.store import Store
+    from ownwords.traces.trace import Trace
+
+TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
+
+
+def show(
+    run: Path,
+    *,
+    problem: str | None = None,
+    attempt: int | None = None,
+    svg: Path | None = None,
+    width: int | None = None,
+) -> None:
+    """Show a trace, coloured by who wrote each token.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    problem
+        The problem's id, or how it begins; the first one that was solved if none is given.
+    attempt
+        The attempt's number; the shortest correct one if none is given, else the first.
+    svg
+        Write the picture to this file as well.
+    width
+        Columns to write into; the terminal's own if not given.
+    """
+    from ownwords.traces.store import Store
+    from ownwords.traces.summary import summarise
+
+    if svg and svg.exists():
+        raise ValueError(f"{svg} exists already: name another file, or remove it")
+    console = Console(record=svg is not None, width=width, highlight=False)
+    with Store.read(run) as store:
+        trace = _choose(store, problem, attempt)
+        question = store.problems()[trace.problem_id]
+        tokenizer = student_tokenizer(store)
+        from ownwords.traces.spans import printable
+
+        console.print(Text(printable(question.question.strip()), style="bold"))
+        console.print(_coloured(trace, tokenizer))
+        console.print(_facts(store, trace))
+        if problem is None:
+            from ownwords.cli.tables import summary_table
+
+            Console(highlight=False).print(summary_table({str(run): summarise(store.traces())}))
+    if svg:
+        console.save_svg(str(svg), title=f"problem {trace.problem_id}, attempt {trace.attempt}")
+
+
+def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
+    verdicts = store.verdicts()
+    if not verdicts:
+        raise ValueError(f"{store.run_dir} holds no attempts yet: run ownwords generate --run {store.run_dir}")
+    if problem is None:
+        solved = [i for i, by_attempt in verdicts.items() if "correct" in by_attempt.values()]
+        problem = (solved or list(verdicts))[0]
+    matching = [i for i in verdicts if i.startswith(problem)]
+    if len(matching) != 1:
+        some = ", ".join(sorted(matching or verdicts)[:5])
+        seen = f"{len(matching)} problems begin" if matching else "no problem begins"
+        raise ValueError(f"{seen} with {problem!r} in {store.run_dir}: expected one id, such as {some}")
+    traces = list(store.traces(matching[0]))
+    if attempt is None:
+        return min(traces, key=lambda t: (t.verdict != "correct", len(t.token_ids), t.attempt))
+    found = [t for t in traces if t.attempt == attempt]
+    if not found:
+        made = ", ".join(str(t.attempt) for t in traces)
+        raise ValueError(f"problem {matching[0]} has no attempt {attempt}: expected one of {made}")
+    return found[0]
+
+
+def student_tokenizer(store: Store) -> PreTrainedTokenizerBase:
+    """The tokenizer that the run's ids belong to."""
+    from transformers import AutoTokenizer
+
+    from ownwords.generation.models import model_path
+
+    path = model_path(store.config["student"], "student")
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the student's tokenizer from {path}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
+    from ownwords.traces.spans import printable, spans
+    from ownwords.traces.trace import FORCED, STUDENT
+
+    text = Text()
+    for span in spans(trace, lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)):
+        source = trace.source[span.start]
+        style = STUDENT_STYLE if source == STUDENT else FORCED_STYLE if source == FORCED else TEACHER_STYLE
+        shown = printable(span.text)
+        # A coloured line break cannot be seen; its symbol can.
+        text.append(shown.replace("\n", "⏎\n") if source == STUDENT else shown, style=style)
+    return text
+
+
+def _facts(store: Store, trace: Trace) -> Text:
+    from ownwords.traces.trace import FORCED, STUDENT
+
+    free = trace.source != FORCED
+    text = Text("\n")
+    text.append(" student ", style=STUDENT_STYLE)
+    text.append(" the rest is the teacher's, accepted by the student; ", style="dim")
+    text.append("forced", style=FORCED_STYLE)
+    text.append(
+        f"\ngate {store.config['gate']} · {int(free.sum())} tokens, {int((trace.source == STUDENT).sum())} by the student · "
+        f"mean student surprisal {-trace.student_logprob[free].mean() if free.any() else 0:.2f} nats · "
+        f"{trace.finish_reason} · {trace.verdict}",
+        style="dim",
+    )
+    return text
+
+
+def export(
+    run: Path,
+    *,
+    out: Path | None = None,
+    pick: Literal["shortest", "all"] = "shortest",
+    max_fallback: float = 0.5,
+    incorrect: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Write a run as Parquet and JSONL: problems, tokens, and input_ids + labels for TRL.
+
+    The default selection is the paper's: correct, one closing tag, ended, fallback rate at most 50 %, the shortest.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    out
+        Where to; RUN/exports if not given.
+    pick
+        Of the eligible attempts at a problem: the shortest or all.
+    max_fallback
+        The largest share of tokens by the student; runs with --gate never are not asked.
+    incorrect
+        Select attempts whatever their verdict.
+    overwrite
+        Replace files of an earlier export.
+    """
+    console = Console(highlight=False)
+    with console.status("writing"):
+        written = export_run(run, out or run / "exports", pick, max_fallback, not incorrect, overwrite)
+    for name, path in written.items():
+        console.print(f"{name:18} {path}")
+
+
+def export_run(
+    run: Path, out: Path, pick: str = "shortest", max_fallback: float = 0.5, correct: bool = True, overwrite: bool = False
+) -> dict[str, Path]:
+    """Export with the run's own tokenizer; see `ownwords.traces.export`."""
+    from ownwords.generation.prompts import THINK
+    from ownwords.generation.run import decode
+    from ownwords.traces.export import export as write
+    from ownwords.traces.select import Selection
+    from ownwords.traces.store import Store
+
+    with Store.read(run) as store:
+        tokenizer = student_tokenizer(store)
+        selection = Selection(
+            correct=correct, pick=pick, max_fallback=1.0 if store.config["gate"] == "never" else max_fallback
+        )
+        closing_id = tokenizer.get_vocab().get(THINK[1])
+        return write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)

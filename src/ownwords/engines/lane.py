@@ -1,0 +1,156 @@
+"""One model with its slots: it is fed tokens at the end of its rows, and gives logits back.
+
+Shapes: B rows, T new tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from ownwords.engines.slots import SlotCache
+
+PREFILL_TOKENS = 8192
+"""Prompts are read in groups of at most this many tokens, padding included."""
+
+Prefix = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass
+class Lane:
+    """A causal LM, its slot cache and the length of each row in use (the first `len(lengths)` slots)."""
+
+    model: PreTrainedModel
+    slots: int
+    capacity: int
+    """positions per row"""
+
+    def __post_init__(self) -> None:
+        self.cache = self._cache(self.slots)
+        self.lengths: list[int] = []
+
+    def _cache(self, slots: int) -> SlotCache:
+        return SlotCache(slots, self.capacity, self.model.config.get_text_config().num_hidden_layers)
+
+    @torch.inference_mode()
+    def read(self, prompts: list[list[int]]) -> list[Prefix]:
+        """Read prompts, several in one pass; returns their keys and values, for as many rows as want them.
+
+        The last token of each prompt is left out: it is the first that the rows are fed.
+        """
+        prefixes: list[Prefix | None] = [None] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        while order:
+            group = [order.pop()]
+            width = max(len(prompts[group[0]]) - 1, 1)
+            while order and width * (len(group) + 1) <= PREFILL_TOKENS:
+                group.append(order.pop())
+            cache = SlotCache(len(group), width, len(self.cache.layers))
+            # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
+            ids = torch.zeros(len(group), width, dtype=torch.long)
+            for row, i in enumerate(group):
+                ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
+            positions_BT = torch.arange(width, device=self.model.device).expand(len(group), -1)
+            self._forward(self.model.base_model, cache, ids, positions_BT, width)
+            for row, i in enumerate(group):
+                prefixes[i] = cache.take(row, len(prompts[i]) - 1)
+        return prefixes  # type: ignore[return-value]
+
+    def admit(self, prefix: Prefix, length: int) -> None:
+        """Take the next free slot for a sequence whose first `length` positions are `prefix`."""
+        assert len(self.lengths) < self.slots
+        self.cache.put(len(self.lengths), prefix)
+        self.lengths.append(length)
+
+    def release(self, row: int) -> None:
+        """Free a slot; the last row in use moves into it."""
+        last = len(self.lengths) - 1
+        if row != last:
+            self.cache.move(last, row, self.lengths[last])
+            self.lengths[row] = self.lengths[last]
+        self.lengths.pop()
+
+    @torch.inference_mode()
+    def feed(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Append T tokens to every row in use; returns the logits that follow each of them, (B, T, V)."""
+        B, T = ids_BT.shape
+        assert len(self.lengths) == B
+        start_B = torch.tensor(self.lengths)
+        positions_BT = (start_B[:, None] + torch.arange(T)).to(self.model.device)
+        logits_BTV = self._forward(self.model, self.cache, ids_BT, positions_BT, max(self.lengths) + T).logits
+        self.lengths = [n + T for n in self.lengths]
+        return logits_BTV
+
+    def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
+        mask = cache.begin(positions_BT, longest, self.model.dtype)
+        return model(
+            input_ids=ids_BT.to(self.model.device),
+            position_ids=positions_BT,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+
+    def bytes_per_slot(self) -> int:
+        """Memory of one row's keys and values, from the shapes that a first read has shown."""
+        return sum(
+            2 * layer.keys[0].numel() * layer.keys.element_size() for layer in self.cache.layers if layer.is_initialized
+        )
+
+
+def check_architecture(model: PreTrainedModel, capacity: int, name: str) -> None:
+    """Raise ValueError where the slot cache cannot serve a model, saying why.
+
+    Sliding windows shorter than the trace and recurrent state are known from the configuration; everything else is
+    tried: two rows of unequal length, fed through slots, must give the logits of a plain forward pass.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
+    if kinds - {"full_attention", "sliding_attention"} or getattr(model, "_is_stateful", False):
+        other = ", ".join(sorted(kinds - {"full_attention"})) or "recurrent state"
+        raise ValueError(
+            f"{name} ({config.model_type}) has layers with {other}: expected full attention in every layer, "
+            "since rows of unequal progress cannot share such a state; use another model"
+        )
+    if "sliding_attention" in kinds and window and window < capacity:
+        raise ValueError(
+            f"{name} attends to the last {window} tokens only, prompt and trace need {capacity}: "
+            f"set --max-tokens so that both fit into {window}, or use a model with full attention"
+        )
+    if model.config.is_encoder_decoder:
+        raise ValueError(f"{name} ({config.model_type}) is an encoder-decoder model: expected a causal LM")
+    try:
+        error = slot_error(model)
+    except (TypeError, ValueError, RuntimeError, IndexError) as problem:  # whatever a foreign forward pass raises
+        raise ValueError(
+            f"{name} ({config.model_type}) cannot read through the slot cache ({type(problem).__name__}: {problem}): "
+            "this architecture is not supported"
+        ) from problem
+    limit = 1e-2 if model.dtype == torch.float32 else 0.5
+    if not error < limit:
+        raise ValueError(
+            f"{name} ({config.model_type}) gives other probabilities through the slot cache than without it "
+            f"(largest difference {error:.3g} nats, expected below {limit}): this architecture is not supported"
+        )
+
+
+@torch.inference_mode()
+def slot_error(model: PreTrainedModel) -> float:
+    """Largest difference in log-probability (nats) between slots with rows of unequal length and a plain forward."""
+    V = model.config.get_text_config().vocab_size
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(0, V, (n,), generator=generator).tolist() for n in (9, 6)]
+    lane = Lane(model, slots=2, capacity=16)
+    for row, prefix in zip(rows, lane.read([rows[0][:6], rows[1][:3]]), strict=True):
+        lane.admit(prefix, 5 if row is rows[0] else 2)
+    first = lane.feed(torch.tensor([rows[0][5:7], rows[1][2:4]]))
+    second = lane.feed(torch.tensor([rows[0][7:9], rows[1][4:6]]))
+    error = 0.0
+    for i, row in enumerate(rows):
+        plain = model(torch.tensor([row], device=model.device), use_cache=False).logits[0, -4:].float()
+        slots = torch.cat([first[i], second[i]]).float()
+        error = max(error, (plain.log_softmax(-1) - slots.log_softmax(-1)).abs().max().item())
+    return error

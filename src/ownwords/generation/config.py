@@ -1,0 +1,168 @@
+"""What a person can set for `ownwords generate`, with presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ownwords.rsd.gates import parse_gate
+from ownwords.rsd.shaping import Sampling
+
+SYSTEM_PROMPT = (
+    "You are a helpful assistant. First explore the problem step by step, then give a clear final response "
+    "with the answer inside \\boxed{}."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How a model's distribution is shaped before it is drawn from; what is not given comes from the preset."""
+
+    temperature: float | None = None
+    """0 takes the likeliest token [preset: 0.7]"""
+    top_p: float | None = None
+    """keep the likeliest tokens up to this mass; 1 keeps all [preset: 0.95]"""
+    top_k: int | None = None
+    """keep this many tokens; 0 keeps all [preset: 0]"""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper as written (arXiv 2509.22230).
+    "paper-text": dict(gate="threshold:0.01", proposals=1, sampling=Sampling(0.7, 0.95, 0)),
+    # What the authors' script does: top-20 pools at temperature 1, five draws, and a gate that also wants the
+    # proposal among the student's 20 likeliest, which is stricter than the threshold alone.
+    "paper-script": dict(gate="threshold:0.01+rank:20", proposals=5, sampling=Sampling(1.0, 1.0, 20)),
+}
+PRESETS["default"] = PRESETS["paper-text"]
+
+DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Everything that decides a run."""
+
+    run: Path
+    """the run directory; an existing one is continued"""
+    problems: str = "world"
+    """a .jsonl file, gym:TASK,size=100,seed=0 (reasoning-gym), or world:size=300,seed=0 (held-out problems of the
+    small world)"""
+    question_field: str | None = None
+    """the column of the question, where its name does not tell"""
+    answer_field: str | None = None
+    """the column of the reference answer, where its name does not tell"""
+    limit: int | None = None
+    """take the first N problems only"""
+
+    teacher: str = "world"
+    """a model folder, a hub name, or world (ships with the package)"""
+    student: str = "world"
+    """likewise"""
+    teacher_device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    student_device: str = "auto"
+    """likewise"""
+    teacher_dtype: DTYPES = "auto"
+    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    student_dtype: DTYPES = "auto"
+    """likewise"""
+
+    preset: Literal["default", "paper-text", "paper-script"] = "default"
+    """values for gate, proposals and sampling; what is given beside it wins"""
+    gate: str | None = None
+    """what the student lets through: threshold:0.01, rank:20, minp:0.05, ens:2, ratio, always (plain teacher traces),
+    never (the student's own rollouts), or several joined by +"""
+    gate_sees: Literal["raw", "shaped"] = "raw"
+    """the probabilities that the gate looks at"""
+    proposals: float | None = None
+    """how often the teacher may propose before the student takes over (inf: no limit)"""
+    teacher_sampling: SamplingOptions = SamplingOptions()
+    student_sampling: SamplingOptions = SamplingOptions()
+
+    attempts: int = 4
+    """per problem"""
+    until_correct: Annotated[int | None, Parameter(name="--until-correct")] = None
+    """instead of a fixed number: attempt a problem until this many are correct ..."""
+    max_attempts: int = 16
+    """... or until so many are made"""
+    max_tokens: int = 1024
+    """per attempt, the opening included"""
+    max_fallback: float = 0.5
+    """give an attempt up when its share of student tokens cannot come back under this; 1 never does, and
+    --gate never always sets 1"""
+    repetition_window: int = 256
+    """give an attempt up when its last N tokens repeat themselves; 0 never does"""
+    system: str = SYSTEM_PROMPT
+    """the system prompt of both models; empty for none"""
+    opening: str = "<think>\n"
+    """forced start of every completion, where the tokenizer has the tag; empty for none"""
+
+    seed: int = 0
+    batch: int = 64
+    """the most attempts to decode together; fewer where memory asks for it"""
+    check_workers: int = 1
+    """processes that check answers"""
+    check_deadline: float = 5.0
+    """seconds per answer"""
+
+    def __post_init__(self) -> None:
+        _at_least("attempts", self.attempts, 1)
+        _at_least("until-correct", self.until_correct, 1)
+        _at_least("max-attempts", self.max_attempts, 1)
+        _at_least("max-tokens", self.max_tokens, 2)
+        _at_least("limit", self.limit, 1)
+        _at_least("batch", self.batch, 1)
+        _at_least("check-workers", self.check_workers, 1)
+        _at_least("repetition-window", self.repetition_window, 0)
+        if not 0 < self.max_fallback <= 1:
+            raise ValueError(f"max-fallback is {self.max_fallback}, expected a share in (0, 1]")
+        if not self.check_deadline > 0:
+            raise ValueError(f"check-deadline is {self.check_deadline}, expected seconds above 0")
+        if self.proposals is not None and not (self.proposals >= 1 and self.proposals in (math.inf, int(self.proposals))):
+            raise ValueError(f"proposals is {self.proposals}, expected a whole number from 1 up, or inf")
+
+    def resolved(self) -> GenerateConfig:
+        """The same with the preset's values filled in and everything checked that can be without the models."""
+        preset = PRESETS[self.preset]
+        gate = str(parse_gate(self.gate or preset["gate"]))
+        return replace(
+            self,
+            gate=gate,
+            proposals=self.proposals or preset["proposals"],
+            teacher_sampling=_filled(self.teacher_sampling, preset["sampling"]),
+            student_sampling=_filled(self.student_sampling, preset["sampling"]),
+            max_fallback=1.0 if gate == "never" else self.max_fallback,
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys with JSON values, for the store."""
+        flat: dict[str, Any] = {}
+        for key, value in asdict(self).items():
+            for name, inner in (value.items() if isinstance(value, dict) else [("", value)]):
+                flat[f"{key}.{name}" if name else key] = (
+                    str(inner) if isinstance(inner, Path) or inner == math.inf else inner
+                )
+        return flat
+
+
+SCOPE = {
+    "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "teacher_device", "student_device",
+    "check_workers", "check_deadline", "preset",
+}  # fmt: skip
+"""Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
+
+
+def _filled(options: SamplingOptions, preset: Sampling) -> SamplingOptions:
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    sampling = replace(preset, **given)  # checks the ranges
+    return SamplingOptions(**asdict(sampling))
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"{name} is {value}, expected a whole number from {least} up")

@@ -1,0 +1,89 @@
+"""Which attempts are still to be made, in which order.
+
+Either a fixed number per problem, or (`until_correct`) attempts 0, 1, 2, ... until so many are correct. The second way
+never starts an attempt that could prove unnecessary, so the attempts made do not depend on the batch or on restarts:
+they are the shortest sequence that holds enough correct ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from ownwords.problems.problem import Problem
+
+
+class Plan:
+    """Hands out (problem, attempt) pairs and is told the verdicts. `done` holds what earlier starts have stored."""
+
+    def __init__(
+        self,
+        problems: Iterable[Problem],
+        done: dict[str, dict[int, str]],
+        attempts: int,
+        until_correct: int | None = None,
+        max_attempts: int = 16,
+    ):
+        self.problems = {p.id: p for p in problems}
+        self.until_correct = until_correct
+        self.most = max_attempts if until_correct else attempts
+        self.verdicts = {i: dict(done.get(i, {})) for i in self.problems}
+        self.in_flight: dict[str, set[int]] = {i: set() for i in self.problems}
+        self._waiting = deque(i for i in self.problems if self._owed(i))
+
+    def take(self, n: int) -> list[tuple[Problem, int]]:
+        """Up to `n` attempts to start now; fewer while verdicts are awaited, none when all is made or in flight."""
+        taken: list[tuple[Problem, int]] = []
+        while self._waiting and len(taken) < n:
+            problem_id = self._waiting[0]
+            owed = self._owed(problem_id)
+            for attempt in owed[: n - len(taken)]:
+                self.in_flight[problem_id].add(attempt)
+                taken.append((self.problems[problem_id], attempt))
+            if not self._owed(problem_id):
+                self._waiting.popleft()
+        return taken
+
+    def report(self, problem_id: str, attempt: int, verdict: str) -> None:
+        """An attempt has been judged. The next one at its problem, if it needs one, goes to the front."""
+        self.in_flight[problem_id].discard(attempt)
+        self.verdicts[problem_id][attempt] = verdict
+        if self.until_correct and self._owed(problem_id) and problem_id not in self._waiting:
+            self._waiting.appendleft(problem_id)
+
+    def wanted(self) -> list[str]:
+        """Problems whose prompts will, or may, be asked for again soon."""
+        front = [self._waiting[0]] if self._waiting else []
+        if self.until_correct:
+            front += [i for i, attempts in self.in_flight.items() if attempts]
+        return front
+
+    @property
+    def made(self) -> int:
+        return sum(map(len, self.verdicts.values()))
+
+    @property
+    def solved(self) -> int:
+        """Problems with at least one correct attempt."""
+        return sum("correct" in verdicts.values() for verdicts in self.verdicts.values())
+
+    @property
+    def most_left(self) -> int:
+        """Attempts not yet judged; with `until_correct` the most that there can be."""
+        return sum(
+            max(0, self.most - len(verdicts))
+            for verdicts in self.verdicts.values()
+            if not self.until_correct or self._correct(verdicts) < self.until_correct
+        )
+
+    def _owed(self, problem_id: str) -> list[int]:
+        """Attempts of a problem that may start now, lowest first."""
+        made, flying = self.verdicts[problem_id], self.in_flight[problem_id]
+        open_ = [a for a in range(self.most) if a not in made and a not in flying]
+        if self.until_correct:
+            return open_[: max(0, self.until_correct - self._correct(made) - len(flying))]
+        return open_
+
+    @staticmethod
+    def _correct(verdicts: dict[int, str]) -> int:
+        return sum(verdict == "correct" for verdict in verdicts.values())

@@ -1,0 +1,253 @@
+"""`ownwords generate`: problems in, a run directory of judged traces out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from ownwords import vocabulary
+from ownwords.answers.checker import Checker
+from ownwords.answers.extract import extract_answer, split_thinking
+from ownwords.engines.lane import check_architecture
+from ownwords.engines.local import Finished, LocalEngine, Request
+from ownwords.engines.memory import plan_slots
+from ownwords.engines.stops import Stops
+from ownwords.generation.config import SCOPE, GenerateConfig
+from ownwords.generation.models import Loaded, load
+from ownwords.generation.plan import Plan
+from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
+from ownwords.problems.problem import Problem
+from ownwords.problems.sources import load_problems
+from ownwords.rsd.gates import parse_gate
+from ownwords.rsd.noise import attempt_noise
+from ownwords.rsd.shaping import Sampling
+from ownwords.rsd.step import Rules
+from ownwords.traces.store import Store
+from ownwords.traces.trace import STUDENT, TEACHER, Trace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that stands before the first token."""
+
+    config: GenerateConfig
+    problems: list[Problem]
+    teacher: Loaded
+    student: Loaded
+    style: Style
+    prompts: dict[str, tuple[list[int], list[int]]]
+    """problem id -> teacher's and student's prompt ids"""
+    rules: Rules
+    stops: Stops
+    slots: int
+    capacity: int
+
+    def budget(self, problem_id: str) -> int:
+        """Tokens that an attempt at a problem may write: the configured number, or what the context leaves."""
+        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
+
+
+def read_problems(config: GenerateConfig) -> list[Problem]:
+    return load_problems(
+        config.problems,
+        limit=config.limit,
+        seed=config.seed,
+        question_field=config.question_field,
+        answer_field=config.answer_field,
+    )
+
+
+def prepare(config: GenerateConfig) -> Prepared:
+    """Load and check everything. Raises ValueError for whatever would stop the run, before the first token."""
+    config = config.resolved()
+    problems = read_problems(config)
+    teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
+    student = load(config.student, "student", config.student_device, config.student_dtype)
+    vocabulary.check_shared(teacher.tokenizer, student.tokenizer)
+    texts = {
+        p.id: [prompt_text(side.tokenizer, p.question, config.system) for side in (teacher, student)] for p in problems
+    }
+    style = completion_style(student.tokenizer, config.opening, next(iter(texts.values()))[1])
+    prompts = {
+        i: (encode(teacher.tokenizer, theirs), encode(student.tokenizer, ours)) for i, (theirs, ours) in texts.items()
+    }
+    capacity = _capacity(config, teacher, student, prompts, style)
+    for side, name in ((teacher, config.teacher), (student, config.student)):
+        check_architecture(side.model, capacity, name)
+    ends = vocabulary.end_ids(student.model, student.tokenizer)
+    rules = Rules(
+        gate=parse_gate(config.gate),
+        proposals=config.proposals,
+        teacher=Sampling(**vars(config.teacher_sampling)),
+        student=Sampling(**vars(config.student_sampling)),
+        gate_sees_shaped=config.gate_sees == "shaped",
+        known_V=vocabulary.known_ids(student.tokenizer, teacher.model, student.model),
+        teacher_ends=tuple(vocabulary.end_ids(teacher.model, teacher.tokenizer)),
+        end_id=student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else ends[0],
+    )
+    stops = Stops(frozenset(ends), config.max_fallback, config.repetition_window)
+    slots = plan_slots(teacher.model, student.model, capacity, config.batch)
+    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
+
+
+def _capacity(
+    config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style
+) -> int:
+    """Positions per slot: the longest prompt and the whole budget, unless a model's context is shorter."""
+    longest, problem_id = max((max(map(len, pair)), i) for i, pair in prompts.items())
+    context = min(
+        getattr(side.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+        for side in (teacher, student)
+    )
+    if longest + len(style.forced) + 1 > context:
+        raise ValueError(
+            f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
+            "leave that problem out or take models with a longer context"
+        )
+    return int(min(longest + config.max_tokens - 1, context))
+
+
+def flat_config(prepared: Prepared) -> dict[str, Any]:
+    """The resolved configuration, with what identifies the weights."""
+    weights = {"teacher_weights": prepared.teacher.fingerprint, "student_weights": prepared.student.fingerprint}
+    return {**prepared.config.flat(), **weights}
+
+
+def versions() -> dict[str, str]:
+    packages = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass
+class Progress:
+    """What is told while a run goes on."""
+
+    made: int
+    left: int
+    """attempts; an upper bound with --until-correct"""
+    solved: int
+    problems: int
+    tokens: int
+    """written by this start"""
+    teacher_tokens: int
+    student_tokens: int
+    """of the attempts that have ended"""
+
+
+def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
+    """Make the attempts that the run directory lacks. Returns False if it was interrupted; what had ended is kept."""
+    config = prepared.config
+    flat = flat_config(prepared)
+    identity = [key for key in flat if key.split(".")[0] not in SCOPE]
+    with (
+        Store.open(config.run, flat, versions(), identity) as store,
+        Checker(config.check_workers, config.check_deadline) as checker,
+        _interruptible() as interrupted,
+    ):
+        plan = Plan(
+            prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts
+        )
+        engine = LocalEngine(
+            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
+            prepared.slots, prepared.capacity,
+        )  # fmt: skip
+        judging: dict[Future[str], Trace] = {}
+        progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
+        tell(progress)
+        while not interrupted():
+            for future in [f for f in judging if f.done()]:
+                trace = judging.pop(future)
+                trace.verdict = future.result()
+                store.add(plan.problems[trace.problem_id], trace)
+                plan.report(trace.problem_id, trace.attempt, trace.verdict)
+                progress.teacher_tokens += int((trace.source == TEACHER).sum())
+                progress.student_tokens += int((trace.source == STUDENT).sum())
+                progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
+            engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=plan.wanted())
+            for finished in engine.step():
+                trace, answer = to_trace(finished, prepared)
+                judging[checker.submit(plan.problems[trace.problem_id], answer)] = trace
+            if not engine.rows and judging:
+                wait(judging, return_when=FIRST_COMPLETED)
+            progress.tokens = engine.tokens_written
+            tell(progress)
+            if not engine.rows and not judging:
+                break
+        for future, trace in judging.items():  # interrupted: what has ended is judged and kept
+            trace.verdict = future.result()
+            store.add(plan.problems[trace.problem_id], trace)
+        return not interrupted()
+
+
+def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
+    teacher_prompt, student_prompt = prepared.prompts[problem.id]
+    return Request(
+        key=(problem.id, attempt),
+        prompts=problem.id,
+        teacher_prompt=teacher_prompt,
+        student_prompt=student_prompt,
+        noise=attempt_noise(prepared.config.seed, problem.id, attempt, prepared.budget(problem.id)),
+        forced=prepared.style.forced,
+    )
+
+
+def to_trace(finished: Finished, prepared: Prepared) -> tuple[Trace, str | None]:
+    """The record of an attempt, not yet judged, and the answer found in it."""
+    problem_id, attempt = finished.key
+    text = decode(prepared.student.tokenizer, finished.columns["token_ids"])
+    thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
+    answer = extract_answer(answer_text)
+    trace = Trace(
+        problem_id=problem_id,
+        attempt=attempt,
+        prompt_ids=prepared.prompts[problem_id][1],
+        **finished.columns,
+        finish_reason=finished.finish_reason,
+        thinking=thinking,
+        answer_text=answer_text,
+        answer=answer or "",
+        seconds=finished.seconds,
+    )
+    return trace, answer
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids) -> str:
+    """One decode of the whole span, without the end-of-turn token."""
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C (or SIGTERM) asks the loop to stop at its next turn, so that no transaction is cut; a second one cuts."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
+        yield lambda: False
+        return
+
+    def note(number, frame):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

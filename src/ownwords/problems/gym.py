@@ -1,0 +1,95 @@
+"""Problems of reasoning-gym tasks, and the held-out problems of the small world."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+import yaml
+
+from ownwords.problems.problem import Problem
+
+
+def reasoning_gym():
+    """The module; it is an extra of this package."""
+    try:
+        import reasoning_gym
+    except ImportError as error:
+        raise ValueError('reasoning-gym is not installed: pip install "ownwords[gym]"') from error
+    return reasoning_gym
+
+
+def gym_problems(spec: str, seed: int) -> list[Problem]:
+    """`TASK,size=100,seed=7,max_terms=4,...`: a reasoning-gym task and any of its settings (size 100, the given seed).
+
+    A question that recurs counts once. Raises ValueError for an unknown task or setting, naming the nearest.
+    """
+    name, settings = _settings(f"gym:{spec}", spec)
+    gym = reasoning_gym()
+    from reasoning_gym.factory import DATASETS
+
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=3) or sorted(DATASETS)[:5]
+        raise ValueError(f"unknown reasoning-gym task {name!r}, did you mean {' or '.join(near)}?")
+    known = set(DATASETS[name][1].__dataclass_fields__)
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+            raise ValueError(f"the reasoning-gym task {name} has no setting {key!r}: {hint}")
+    try:
+        dataset = gym.create_dataset(name, **{"size": 100, "seed": seed, **settings})
+        items = [dataset[i] for i in range(len(dataset))]
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"reasoning-gym refuses gym:{spec}: {error or 'a setting is out of range'}") from error
+    return list({problem.id: problem for problem in map(from_item, reversed(items))}.values())[::-1]
+
+
+def world_problems(spec: str, seed: int) -> list[Problem]:
+    """`size=300,seed=7`: distinct problems that no training document of the small world shows, its task families in
+    turn."""
+    from ownwords.world.tasks import FAMILIES, items
+
+    _, settings = _settings(f"world:{spec}", f"world,{spec}" if spec else "world")
+    if unknown := sorted(set(settings) - {"size", "seed"}):
+        raise ValueError(f"world has no setting {unknown[0]!r}: expected size and seed, as world:size=300,seed=7")
+    size, seed = settings.get("size", 100), settings.get("seed", seed)
+    if not isinstance(size, int) or size < 1 or not isinstance(seed, int):
+        raise ValueError(f"world:{spec} has size {size!r} and seed {seed!r}: expected whole numbers, size from 1 up")
+    reasoning_gym()
+    # reasoning-gym seeds item i by seed + i: seeds that lie a million apart share no items.
+    streams = [items(family, 1_000_000 * (seed + 1), want_held_out=True) for family in FAMILIES]
+    found: dict[str, Problem] = {}
+    while len(found) < size:
+        problem = from_item(next(streams[len(found) % len(streams)]))
+        found.setdefault(problem.id, problem)
+    return list(found.values())
+
+
+def from_item(item: dict[str, Any]) -> Problem:
+    """A reasoning-gym item as a problem; its metadata as JSON, since its scorer wants them back."""
+    task = item["metadata"]["source_dataset"]
+    return Problem(
+        question=item["question"],
+        answer=str(item["answer"]),
+        kind=f"gym:{task}",
+        source=f"gym:{task}",
+        metadata=json.loads(json.dumps(item["metadata"], default=_plain)),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars and arrays as Python values; whatever else reasoning-gym keeps as its text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _settings(whole: str, spec: str) -> tuple[str, dict[str, Any]]:
+    name, *parts = spec.split(",")
+    settings = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"{whole}: {part!r} is no setting, expected key=value, as size=100")
+        settings[key.strip()] = yaml.safe_load(value)
+    return name.strip(), settings

@@ -1,0 +1,29 @@
+"""One problem: what is asked, and what a right answer is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with its reference answer."""
+
+    question: str
+    answer: str
+    """the reference answer, as short as the source gives it (`18`, not the worked solution)"""
+    kind: str = "math"
+    """how an answer is judged: `math` (math-verify) or `gym:TASK` (that reasoning-gym task's own scorer)"""
+    source: str = ""
+    """where it comes from: a file name, or `gym:TASK`"""
+    solution: str = ""
+    """a worked solution, where the source has one"""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """what the scorer needs besides the answer; JSON values only"""
+
+    @property
+    def id(self) -> str:
+        """Content hash of the question: 16 hexadecimal digits, the same wherever the problem is read from."""
+        return hashlib.sha256(self.question.encode()).hexdigest()[:16]

@@ -1,0 +1,70 @@
+"""Drawing from a distribution with a given uniform, and the token of RSD as one function of its noise.
+
+Shapes: B rows (positions), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ownwords.rsd.mixture import Mixture
+from ownwords.rsd.noise import COIN, DRAFT, KEEP, RESIDUAL
+
+BLOCK = 512
+
+
+def draw(weights_BV: torch.Tensor, u_B: torch.Tensor) -> torch.Tensor:
+    """Inverse CDF in id order: ids_B with probability proportional to `weights_BV` (fp32, not all zero in a row).
+
+    Two levels with fp64 sums, since an fp32 running sum over 150,000 words drifts. An id of weight zero is never
+    drawn, not even at u = 0 or u = 1.
+    """
+    B, V = weights_BV.shape
+    blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % BLOCK)).view(B, -1, BLOCK)
+    block, rest_B = _pick(blocks_BNK.sum(-1, dtype=torch.float64), u_B, None)
+    inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block].double()
+    within, _ = _pick(inside_BK, None, rest_B)
+    return block * BLOCK + within
+
+
+def _pick(
+    weights_BN: torch.Tensor, u_B: torch.Tensor | None, target_B: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Index of the cell that the target mass falls into, and the mass left inside that cell."""
+    sum_BN = weights_BN.cumsum(-1)
+    if target_B is None:
+        target_B = u_B.to(torch.float64) * sum_BN[:, -1]
+    index_B = torch.searchsorted(sum_BN, target_B[:, None], right=True)[:, 0]
+    # Rounding can put the target at or past the total; the last cell with any weight is then meant.
+    last_B = torch.searchsorted(sum_BN, sum_BN[:, -1:].contiguous(), right=False)[:, 0]
+    index_B = torch.minimum(index_B, last_B)
+    before_B = torch.where(index_B > 0, sum_BN.gather(-1, (index_B - 1).clamp(min=0)[:, None])[:, 0], 0.0)
+    return index_B, target_B - before_B
+
+
+def next_token(mixture: Mixture, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(token_B, teacher_spoke_B): a draw from the mixture, as draft and verification would make it.
+
+    The student drafts `y ~ F`. Tails, the draft stands: it is a sample of F. Heads, it is kept with probability
+    min(1, R(y) / F(y)), else replaced by a draw from the positive part of R - F, which makes it a sample of R
+    (speculative sampling, arXiv 2211.17192 section 2.3). Going this way round even where nothing was drafted makes a
+    token the same function of its noise with and without speculation.
+    """
+    return settle(mixture, draw(mixture.log_F_BV.exp(), u_B4[:, DRAFT]), u_B4)
+
+
+def settle(mixture: Mixture, draft_B: torch.Tensor, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(token_B, teacher_spoke_B) given the student's drafts; see `next_token`."""
+    heads_B = u_B4[:, COIN] < mixture.A_B
+    at_B1 = draft_B[:, None]
+    log_ratio_B = (mixture.log_R_BV.gather(-1, at_B1) - mixture.log_F_BV.gather(-1, at_B1))[:, 0]
+    replace_B = heads_B & (u_B4[:, KEEP] >= log_ratio_B.double().exp())
+    token_B = draft_B.clone()
+    rows = replace_B.nonzero()[:, 0]
+    if len(rows):
+        R_nV = mixture.log_R_BV[rows].exp()
+        residual_nV = (R_nV - mixture.log_F_BV[rows].exp()).clamp_(min=0)
+        # A residual that rounding leaves empty means R = F up to rounding: R itself is right.
+        residual_nV = torch.where(residual_nV.sum(-1, keepdim=True) > 0, residual_nV, R_nV)
+        token_B[rows] = draw(residual_nV, u_B4[rows, RESIDUAL])
+    return token_B, heads_B

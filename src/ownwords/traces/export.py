@@ -1,0 +1,190 @@
+"""A run as files that others read: three tables, each as Parquet and as JSONL.
+
+* `problems`: one row per problem, under the column names of the public reasoning sets (OpenR1-Math and its kin);
+* `tokens`: one row per attempt, with every per-token column, and why it was not selected;
+* `sft`: the selected traces as `input_ids`, `labels` and `completion_mask`, for TRL's `SFTTrainer` as they are: no
+  template and no second tokenisation stands between decoding and training. Prompt and forced tokens carry no loss.
+
+Numbers that are not finite (a token that the teacher cannot say has log-probability -inf) stay as they are in Parquet;
+strict JSON has none, so they are null in JSONL. Text: a lone surrogate becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ownwords.problems.problem import Problem
+from ownwords.rsd.columns import FORCED
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.rows import ARRAYS, clean
+from ownwords.traces.select import Selection, length_order, reasons, select
+from ownwords.traces.store import Store
+from ownwords.traces.trace import Trace
+
+IGNORED = -100
+"""the label of a token that carries no loss"""
+ROWS, BYTES = 1000, 64 * 2**20
+"""a Parquet row group is written at so many rows, or at so many bytes of JSON: what is held in memory at most"""
+
+_TEXT, _INT = pa.string(), pa.int32()
+_MESSAGE = pa.struct([("role", _TEXT), ("content", _TEXT)])
+SCHEMAS = {
+    "problems": pa.schema(
+        [(name, _TEXT) for name in ("problem", "answer", "solution", "source", "uuid")]
+        + [("generations", pa.list_(_TEXT)), ("finish_reasons", pa.list_(_TEXT))]
+        + [("correctness_math_verify", pa.list_(pa.bool_())), ("messages", pa.list_(_MESSAGE))]
+    ),
+    "tokens": pa.schema(
+        [("problem_id", _TEXT), ("attempt", _INT)]
+        + [(name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in ARRAYS.items()]
+        + [("finish_reason", _TEXT), ("verdict", _TEXT), ("answer", _TEXT), ("selected", pa.bool_())]
+        + [("not_selected_because", _TEXT), ("fallback_rate", pa.float64())]
+    ),
+    "sft": pa.schema(
+        [("problem_id", _TEXT), ("attempt", _INT), ("input_ids", pa.list_(_INT)), ("labels", pa.list_(_INT))]
+        + [("completion_mask", pa.list_(pa.uint8()))]
+    ),
+}
+
+
+def export(
+    store: Store,
+    out_dir: Path,
+    selection: Selection,
+    decode: Callable[[list[int]], str],
+    closing_id: int | None,
+    overwrite: bool = False,
+) -> dict[str, Path]:
+    """Write all tables; file name -> path. The files appear whole and together, or stay as they were.
+
+    `decode` turns the token ids of a completion into the text that people read: think tags kept, the end-of-turn token
+    dropped. `closing_id`: the student's closing think tag, None if it has none. A table without rows is a valid file,
+    but one that `datasets` refuses to load.
+
+    Raises ValueError if a file exists and `overwrite` is not set, DiskFull if there is no room.
+    """
+    out_dir = Path(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ValueError(f"{out_dir} is a file, expected a directory to write to: name another one")
+    names = [f"{table}.{kind}" for table in SCHEMAS for kind in ("parquet", "jsonl")]
+    existing = [name for name in names if (out_dir / name).exists()]
+    if existing and not overwrite:
+        raise ValueError(f"{out_dir} holds {', '.join(existing)} already: name another directory, or set overwrite")
+    out_dir.mkdir(parents=True, exist_ok=True)
+
+    problems = store.problems()
+    with plain_errors(out_dir), replacing([out_dir / name for name in names]) as files, ExitStack() as tables:
+        pairs = zip(SCHEMAS, files[0::2], files[1::2], strict=True)
+        write = {name: tables.enter_context(_table(SCHEMAS[name], *pair)) for name, *pair in pairs}
+        for problem_id, group in groupby(store.traces(), key=lambda trace: trace.problem_id):
+            attempts = list(group)
+            chosen = select(attempts, selection, closing_id)
+            write["problems"](problem_row(problems[problem_id], attempts, chosen, decode))
+            for trace in attempts:
+                write["tokens"](token_row(trace, _why_not(trace, chosen, selection, closing_id)))
+            for trace in chosen:
+                write["sft"](sft_row(trace))
+    return {name: out_dir / name for name in names}
+
+
+def problem_row(
+    problem: Problem, attempts: list[Trace], chosen: list[Trace], decode: Callable[[list[int]], str]
+) -> dict[str, Any]:
+    """One problem with all its generations; `messages` shows the shortest chosen one and is empty if none is."""
+    generations = {trace.attempt: clean(decode(trace.token_ids.tolist())) for trace in attempts}
+    messages = []
+    if chosen:
+        said = generations[min(chosen, key=length_order).attempt]
+        messages = [{"role": "user", "content": problem.question}, {"role": "assistant", "content": said}]
+    return {
+        "problem": problem.question,
+        "answer": problem.answer,
+        "solution": problem.solution,
+        "source": problem.source,
+        "uuid": problem.id,
+        "generations": [*generations.values()],
+        "finish_reasons": [trace.finish_reason for trace in attempts],
+        # the name that public sets use, whichever checker the problem's kind asks for
+        "correctness_math_verify": [trace.verdict == "correct" for trace in attempts],
+        "messages": messages,
+    }
+
+
+def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
+    """One attempt with its per-token columns; `why_not` is empty for a selected one."""
+    return {
+        "problem_id": trace.problem_id,
+        "attempt": trace.attempt,
+        **{name: getattr(trace, name) for name in ARRAYS},
+        "finish_reason": trace.finish_reason,
+        "verdict": trace.verdict,
+        "answer": trace.answer,
+        "selected": not why_not,
+        "not_selected_because": why_not,
+        "fallback_rate": trace.fallback_rate,
+    }
+
+
+def sft_row(trace: Trace) -> dict[str, Any]:
+    """One trace to train on: the loss is on the completion without its forced tokens."""
+    learned = np.concatenate([np.zeros(len(trace.prompt_ids), bool), trace.source != FORCED])
+    input_ids = np.concatenate([trace.prompt_ids, trace.token_ids])
+    return {
+        "problem_id": trace.problem_id,
+        "attempt": trace.attempt,
+        "input_ids": input_ids,
+        "labels": np.where(learned, input_ids, np.int32(IGNORED)),
+        "completion_mask": learned.astype(np.uint8),
+    }
+
+
+def _why_not(trace: Trace, chosen: list[Trace], selection: Selection, closing_id: int | None) -> str:
+    if trace.attempt in [one.attempt for one in chosen]:
+        return ""
+    return "; ".join(reasons(trace, selection, closing_id)) or f"attempt {chosen[0].attempt} is the shortest"
+
+
+@contextmanager
+def _table(schema: pa.Schema, parquet: IO[bytes], jsonl: IO[bytes]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that takes the rows of one table and writes them to both files."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+
+    def flush() -> None:
+        nonlocal size
+        groups.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+        rows.clear()
+        size = 0
+
+    def write(row: dict[str, Any]) -> None:
+        nonlocal size
+        size += jsonl.write(_json_line(row))
+        rows.append(row)
+        if len(rows) == ROWS or size >= BYTES:
+            flush()
+
+    with pq.ParquetWriter(parquet, schema) as groups:
+        yield write
+        if rows:
+            flush()
+
+
+def _json_line(row: dict[str, Any]) -> bytes:
+    strict = {name: _strict(value) if isinstance(value, np.ndarray) else value for name, value in row.items()}
+    return (json.dumps(strict, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _strict(column: np.ndarray) -> list[Any]:
+    if column.dtype.kind != "f" or np.isfinite(column).all():
+        return column.tolist()
+    return [value if math.isfinite(value) else None for value in column.tolist()]

@@ -1,0 +1,210 @@
+"""The durable store of a run: every finished attempt is one SQLite transaction in `RUN/traces.sqlite`.
+
+A killed run loses the attempts in flight and no other; a resumed one asks `done()` and repeats none. A run directory
+belongs to one configuration: the settings that a trace depends on have a digest, and another digest is refused.
+Beside the database, for people to read: `config.yaml` (the resolved configuration, dotted keys) and `versions.json`.
+
+WAL needs shared memory: a run directory lives on a local disk, not on a network share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ownwords.problems.problem import Problem
+from ownwords.traces.files import lock_for_writing, plain_errors, replacing
+from ownwords.traces.rows import SCHEMA, TRACE, clean, from_cells, insert, to_cell
+from ownwords.traces.trace import Trace
+
+
+def digest_of(config: dict[str, Any]) -> str:
+    """16 hexadecimal digits of the SHA-256 of the canonical JSON of `config`."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Store:
+    """The traces of one run directory; made by `open` (reads and writes) or `read` (reads, also beside a writer)."""
+
+    def __init__(self, run_dir: Path, db: sqlite3.Connection) -> None:
+        self.run_dir = run_dir
+        self._db = db
+        self._closing = ExitStack()
+        config, identity, self.digest, versions = db.execute(
+            "SELECT config, identity, digest, versions FROM run"
+        ).fetchone()
+        self.config: dict[str, Any] = json.loads(config)
+        """the resolved configuration that the run was made with: dotted key -> JSON value"""
+        self.identity: list[str] = json.loads(identity)
+        """the keys of `config` that a trace depends on"""
+        self.versions: dict[str, Any] = json.loads(versions)
+
+    @classmethod
+    def open(
+        cls, run_dir: Path, config: dict[str, Any], versions: dict[str, Any], identity: Collection[str] | None = None
+    ) -> Store:
+        """Create the run, or go on with it. `config`: dotted key -> JSON value; `identity`: the keys of it that a
+        trace depends on (None: all). A run keeps the configuration and the versions that it was created with.
+
+        Raises ValueError if the directory is no run directory, was made with another configuration, or is being
+        written by another process; DiskFull if there is no room.
+        """
+        keys = sorted(config if identity is None else identity)
+        run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
+        if run_dir.exists() and not run_dir.is_dir():
+            raise ValueError(f"{run_dir} is a file, not a run directory: name another --run")
+        if not path.exists() and run_dir.exists() and (found := sorted({p.name for p in run_dir.iterdir()} - {"lock"})):
+            raise ValueError(
+                f"{run_dir} is not empty and no run directory (it holds {found[0]}, but no traces.sqlite): "
+                "name another --run"
+            )
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with plain_errors(run_dir), ExitStack() as closing:
+            closing.callback(os.close, lock_for_writing(run_dir))
+            db = sqlite3.connect(path)
+            closing.callback(db.close)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            if not _has_run(db):
+                _create(db, config, versions, keys)
+            store = cls(run_dir, db)
+            store._refuse_another(config, keys)
+            store._write_for_people()
+            store._closing = closing.pop_all()
+        return store
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Store:
+        """Open an existing run for reading. Raises ValueError if there is none, or if its database is damaged."""
+        run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
+        if not path.is_file():
+            seen = "has no traces.sqlite" if run_dir.is_dir() else "does not exist"
+            raise ValueError(f"{run_dir} {seen}: expected the run directory of `ownwords generate`")
+        with plain_errors(run_dir), ExitStack() as closing:
+            # WAL wants its shared memory beside the database even for reading; where we may not put it, and there is no
+            # log to share, the file alone is all there is
+            alone = not os.access(run_dir, os.W_OK) and not path.with_name("traces.sqlite-wal").exists()
+            mode = "immutable=1" if alone else "mode=ro"
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+            closing.callback(db.close)
+            if not _has_run(db):
+                raise ValueError(f"{path} holds no run: expected the run directory of `ownwords generate`")
+            store = cls(run_dir, db)
+            store._closing = closing.pop_all()
+        return store
+
+    def add(self, problem: Problem, trace: Trace) -> None:
+        """Commit one finished attempt, and its problem where it is new.
+
+        Raises ValueError if the problem is stored with another answer, DiskFull if there is no room (nothing of this
+        attempt is stored then), sqlite3.IntegrityError if the attempt is stored already.
+        """
+        assert trace.problem_id == problem.id, f"trace of {trace.problem_id}, problem {problem.id}"
+        judged = {"answer": clean(problem.answer), "kind": clean(problem.kind), "metadata": _json(problem.metadata)}
+        with plain_errors(self.run_dir), self._db as db:
+            known = db.execute("SELECT answer, kind, metadata FROM problems WHERE id = ?", [problem.id]).fetchone()
+            if known is None:
+                texts = {name: clean(getattr(problem, name)) for name in ("question", "source", "solution")}
+                insert(db, "problems", {"id": problem.id, **texts, **judged})
+            elif changes := _changes(dict(zip(judged, known, strict=True)), judged):
+                raise ValueError(
+                    f"{self.run_dir} has problem {problem.id} with other values: {changes}. "
+                    "Its stored verdicts hold for the old ones: use these, or name another --run"
+                )
+            cells = {name: to_cell(name, getattr(trace, name)) for name in TRACE}
+            insert(db, "traces", {**cells, "digest": self.digest})
+
+    def done(self) -> set[tuple[str, int]]:
+        """(problem id, attempt) of everything stored."""
+        return set(self._rows("SELECT problem_id, attempt FROM traces"))
+
+    def verdicts(self) -> dict[str, dict[int, str]]:
+        """problem id -> attempt -> verdict."""
+        verdicts: dict[str, dict[int, str]] = {}
+        for problem_id, attempt, verdict in self._rows(
+            "SELECT problem_id, attempt, verdict FROM traces ORDER BY problem_id, attempt"
+        ):
+            verdicts.setdefault(problem_id, {})[attempt] = verdict
+        return verdicts
+
+    def problems(self) -> dict[str, Problem]:
+        """problem id -> problem, of all that have a trace, in the order in which they were stored."""
+        rows = self._rows("SELECT id, question, answer, kind, source, solution, metadata FROM problems ORDER BY rowid")
+        return {
+            id_: Problem(question, answer, kind, source, solution, json.loads(metadata))
+            for id_, question, answer, kind, source, solution, metadata in rows
+        }
+
+    def traces(self, problem_id: str | None = None) -> Iterator[Trace]:
+        """All traces, or those of one problem, one at a time, in the order of (problem id, attempt)."""
+        where, values = ("", []) if problem_id is None else ("WHERE problem_id = ?", [problem_id])
+        for row in self._rows(f"SELECT {', '.join(TRACE)} FROM traces {where} ORDER BY problem_id, attempt", values):
+            yield from_cells(row)
+
+    def __len__(self) -> int:
+        return next(self._rows("SELECT count(*) FROM traces"))[0]
+
+    def close(self) -> None:
+        """Give the database and the lock back."""
+        self._closing.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, query: str, values: list[Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        with plain_errors(self.run_dir):
+            yield from self._db.execute(query, values or [])
+
+    def _refuse_another(self, config: dict[str, Any], keys: list[str]) -> None:
+        old = {key: _json(self.config[key]) for key in self.identity}
+        new = {key: _json(config[key]) for key in keys}
+        if changes := _changes(old, new):
+            raise ValueError(
+                f"{self.run_dir} was made with another configuration: {changes}. "
+                "Name another --run, or use the old values"
+            )
+
+    def _write_for_people(self) -> None:
+        config = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        for name, text in (("config.yaml", config), ("versions.json", json.dumps(self.versions, indent=2) + "\n")):
+            if not (self.run_dir / name).exists():
+                with replacing([self.run_dir / name]) as [file]:
+                    file.write(text.encode())
+
+
+def _has_run(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'run'").fetchone()[0])
+
+
+def _create(db: sqlite3.Connection, config: dict[str, Any], versions: dict[str, Any], identity: list[str]) -> None:
+    digest = digest_of({key: config[key] for key in identity})
+    with db:
+        # by hand: sqlite3 begins a transaction for INSERT only, and a run without its tables would be a torn one
+        db.execute("BEGIN")
+        for statement in SCHEMA.split(";"):
+            db.execute(statement)
+        settings = {"config": json.dumps(config), "identity": json.dumps(identity)}
+        insert(db, "run", {**settings, "digest": digest, "versions": json.dumps(versions)})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _changes(old: dict[str, str], new: dict[str, str]) -> str:
+    """Every key whose value differs, as `key: old -> new`; empty if none does."""
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    shown = [(key, *(side.get(key, "(not set)").strip('"') for side in (old, new))) for key in changed]
+    return "; ".join(f"{key}: {before} -> {after}" for key, before, after in shown)

@@ -1,0 +1,85 @@
+"""The figures of a run: what was solved, who wrote it, and how plausible the student finds it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ownwords.traces.trace import FORCED, STUDENT, TEACHER, Trace
+
+IMPLAUSIBLE = 0.01
+"""Tokens below this student probability are what a small student cannot learn (arXiv 2509.22230)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures over all attempts; token figures leave the forced ones out."""
+
+    problems: int
+    attempts: int
+    solved: int
+    """problems with at least one correct attempt"""
+    verdicts: dict[str, int]
+    finish_reasons: dict[str, int]
+    teacher_tokens: int
+    student_tokens: int
+    forced_tokens: int
+    mean_length: float
+    """tokens per attempt"""
+    mean_surprisal: float
+    """nats: mean of -ln q over tokens, q the student's raw probability"""
+    implausible: float
+    """share of tokens with q below 1 %"""
+    pass_mass: float
+    """mean share of the teacher's proposals that the gate lets through"""
+
+    @property
+    def verified(self) -> float:
+        """Share of the attempts that are correct."""
+        return self.verdicts.get("correct", 0) / self.attempts if self.attempts else 0.0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the tokens that are the teacher's."""
+        free = self.teacher_tokens + self.student_tokens
+        return self.teacher_tokens / free if free else 0.0
+
+
+def summarise(traces: Iterable[Trace]) -> Summary:
+    """One pass over the traces, holding none of them."""
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    sources: Counter[int] = Counter()
+    problems, solved = set(), set()
+    length = surprisal = implausible = mass = 0.0
+    for trace in traces:
+        problems.add(trace.problem_id)
+        if trace.verdict == "correct":
+            solved.add(trace.problem_id)
+        verdicts[trace.verdict] += 1
+        reasons[trace.finish_reason] += 1
+        for source in (TEACHER, STUDENT, FORCED):
+            sources[source] += int((trace.source == source).sum())
+        free = trace.source != FORCED
+        length += len(trace.token_ids)
+        surprisal -= float(trace.student_logprob[free].sum(dtype=np.float64))
+        implausible += int((trace.student_logprob[free] < np.log(IMPLAUSIBLE)).sum())
+        mass += float(trace.pass_mass[free].sum(dtype=np.float64))
+    attempts, free_tokens = sum(verdicts.values()), max(sources[TEACHER] + sources[STUDENT], 1)
+    return Summary(
+        problems=len(problems),
+        attempts=attempts,
+        solved=len(solved),
+        verdicts=dict(verdicts),
+        finish_reasons=dict(reasons),
+        teacher_tokens=sources[TEACHER],
+        student_tokens=sources[STUDENT],
+        forced_tokens=sources[FORCED],
+        mean_length=length / max(attempts, 1),
+        mean_surprisal=surprisal / free_tokens,
+        implausible=implausible / free_tokens,
+        pass_mass=mass / free_tokens,
+    )

@@ -1,0 +1,227 @@
+"""Trains the small world's models from scratch: `ownwords world train`.
+
+bf16 weights with fp32 masters, Muon for the matrices and AdamW for the rest, learning rate constant after warm-up
+and then linear to zero. Depth is grown: the teacher learns most in few layers, then layers that do nothing yet (their
+output projections are zero) are put between, and all train on. A deep model costs a decoding step its depth, a
+shallow one learns several times faster; this has both.
+
+The state is saved every minute; a killed run goes on where it was, and sees the same batches in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from ownwords.world.data import IGNORE, Mixture, stream
+from ownwords.world.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model of the pair and how it learns. Token counts include prompts and padding."""
+
+    hidden: int
+    layers: int
+    layers_at_start: int
+    heads: int
+    intermediate: int
+    mixture: Mixture
+    tokens: int
+    """in all"""
+    grow_at: int
+    """tokens after which the layers go from `layers_at_start` to `layers`"""
+    decay_from: int
+    """tokens from which the learning rate falls to zero"""
+    learning_rate: float = 5e-3
+    batch_tokens: int = 4096
+    warmup_steps: int = 100
+    seed: int = 0
+
+
+def model_config(recipe: Recipe, layers: int, vocab_size: int, end_id: int, pad_id: int) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=vocab_size,
+        hidden_size=recipe.hidden,
+        num_hidden_layers=layers,
+        intermediate_size=recipe.intermediate,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=1,
+        head_dim=64,
+        tie_word_embeddings=True,
+        max_position_embeddings=4096,
+        eos_token_id=end_id,
+        pad_token_id=pad_id,
+        bos_token_id=None,
+    )
+
+
+def grow(weights: dict[str, torch.Tensor], before: int, after: int) -> dict[str, torch.Tensor]:
+    """Spread `before` layers evenly over `after`; each new layer is a copy of the one before it that adds nothing."""
+    place = [round(i * (after - 1) / (before - 1)) for i in range(before)]
+    grown = {name: w for name, w in weights.items() if ".layers." not in name}
+    for layer in range(after):
+        old = max(i for i, at in enumerate(place) if at <= layer)
+        for name, w in weights.items():
+            prefix, dot, rest = name.partition(".layers.")
+            if dot and rest.split(".", 1)[0] == str(old):
+                silent = layer not in place and rest.endswith(("o_proj.weight", "down_proj.weight"))
+                grown[f"{prefix}.layers.{layer}.{rest.split('.', 1)[1]}"] = torch.zeros_like(w) if silent else w.clone()
+    return grown
+
+
+class Trainer:
+    """State of one training: fp32 masters, their optimisers, and the place in the stream."""
+
+    def __init__(self, recipe: Recipe, tokenizer, folder: Path, device: str = "cpu", compile: bool = False):
+        self.recipe, self.tokenizer, self.folder, self.device = recipe, tokenizer, folder, device
+        self.compile = compile
+        self.tokens, self.steps, self.seconds, self.position = 0, 0, 0.0, (0, 0)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.state_file = folder / "state.pt"
+        if self.state_file.exists():
+            self._load()
+        else:
+            torch.manual_seed(recipe.seed)
+            self._build(recipe.layers_at_start, None)
+
+    def _build(self, layers: int, weights: dict[str, torch.Tensor] | None) -> None:
+        self.layers = layers
+        config = model_config(
+            self.recipe, layers, len(self.tokenizer), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        )
+        model = Qwen3ForCausalLM(config).to(self.device)
+        if weights:
+            missing, unexpected = model.load_state_dict(weights, strict=False)
+            assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+        self.masters = {n: p.detach().clone().float() for n, p in model.named_parameters()}
+        self.model = model.to(torch.bfloat16)
+        matrices = {n for n, p in self.masters.items() if p.ndim == 2 and ".layers." in n}
+        for p in self.masters.values():
+            p.requires_grad_(True)
+        rate = self.recipe.learning_rate
+        self.optimizers = [
+            torch.optim.Muon(
+                [p for n, p in self.masters.items() if n in matrices],
+                lr=rate, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(
+                [p for n, p in self.masters.items() if n not in matrices],
+                lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True,
+            ),
+        ]  # fmt: skip
+        self._loss = torch.compile(self._plain_loss, dynamic=True) if self.compile else self._plain_loss
+
+    def _plain_loss(self, ids_BT: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
+        hidden = self.model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+        logits = self.model.lm_head(hidden[:, :-1]).float()
+        return F.cross_entropy(logits.flatten(0, 1), labels_BT[:, 1:].flatten(), ignore_index=IGNORE)
+
+    def _load(self) -> None:
+        state = torch.load(self.state_file, weights_only=True)
+        self._build(state["layers"], None)
+        with torch.no_grad():
+            for name, p in self.masters.items():
+                p.copy_(state["masters"][name])
+        self._publish()
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.tokens, self.steps, self.seconds = state["tokens"], state["steps"], state["seconds"]
+        self.position = tuple(state["position"])
+
+    def save(self) -> None:
+        state = {
+            "layers": self.layers,
+            "masters": {n: p.detach() for n, p in self.masters.items()},
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "tokens": self.tokens,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "position": list(self.position),
+        }
+        part = self.state_file.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.state_file)
+
+    @torch.no_grad()
+    def _publish(self) -> None:
+        for name, p in self.model.named_parameters():
+            p.copy_(self.masters[name])
+
+    def _rate(self) -> float:
+        recipe = self.recipe
+        left = (recipe.tokens - self.tokens) / max(recipe.tokens - recipe.decay_from, 1)
+        return recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warmup_steps, max(left, 0.0))
+
+    def step(self, ids_BT: torch.Tensor, labels_BT: torch.Tensor) -> float:
+        loss = self._loss(ids_BT.to(self.device), labels_BT.to(self.device))
+        loss.backward()
+        for name, p in self.model.named_parameters():
+            self.masters[name].grad = p.grad.float()
+        torch.nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate()
+            optimizer.step()
+        self._publish()
+        self.model.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def run(self, report=print) -> None:
+        """Train to the end of the recipe; `report(dict)` is called about every 50 steps and kept in metrics.jsonl."""
+        recipe, log = self.recipe, (self.folder / "metrics.jsonl").open("a")
+        saved = started = time.monotonic()
+        losses: list[float] = []
+        pool, number = self.position
+        for (at, k), ids, labels in stream(self.tokenizer, recipe.mixture, recipe.batch_tokens, pool, number):
+            if self.tokens >= recipe.tokens:
+                break
+            if self.layers < recipe.layers and self.tokens >= recipe.grow_at:
+                self._build(recipe.layers, grow({n: p.detach() for n, p in self.masters.items()}, self.layers, recipe.layers))
+            losses.append(self.step(ids, labels))
+            self.tokens += ids.numel()
+            self.steps += 1
+            self.position = (at, k + 1)
+            if self.steps % 50 == 0:
+                now = time.monotonic()
+                self.seconds, started = self.seconds + now - started, now
+                row = dict(
+                    step=self.steps, tokens=self.tokens, seconds=round(self.seconds), layers=self.layers,
+                    loss=round(sum(losses) / len(losses), 4), rate=self._rate(),
+                )  # fmt: skip
+                if not math.isfinite(row["loss"]):
+                    raise RuntimeError(f"the loss is {row['loss']} after {self.steps} steps: lower the learning rate")
+                report(row)
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                losses = []
+                if now - saved > 60:
+                    self.save()
+                    saved = now
+        self.save()
+
+    def export(self, folder: Path) -> None:
+        """Write the model as a `transformers` folder with bf16 safetensors."""
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+
+
+
+def world_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The small world's tokenizer: the one that ships with the package, so that both models share it, or, before
+    there is one, a new one kept in `folder`."""
+    shipped = Path(__file__).parent / "models" / "student"
+    own = folder / "tokenizer"
+    if shipped.is_dir():
+        return AutoTokenizer.from_pretrained(shipped)
+    if not own.is_dir():
+        train_tokenizer(seed=0, vocab_size=1024).save_pretrained(own)
+    return AutoTokenizer.from_pretrained(own)
