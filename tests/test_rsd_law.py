@@ -61,7 +61,8 @@ def case(name: str) -> tuple[torch.Tensor, torch.Tensor, Sampling, Sampling]:
 
 
 CASES = (
-    "plain", "warm, nucleus", "near the gate", "top-k pools", "one-hot P", "both greedy", "nothing passes", "everything passes",
+    "plain", "warm, nucleus", "near the gate", "top-k pools", "one-hot P", "both greedy",
+    "nothing passes", "everything passes",
     "ties in bf16",
     "underflow in bf16",
 )  # fmt: skip
@@ -130,9 +131,7 @@ def exact_inputs(name: str, gate: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def rules_for(name: str, gate: str, proposals: float) -> Rules:
     _, _, teacher_sampling, student_sampling = case(name)
-    return Rules(
-        gate=gates.parse_gate(gate), proposals=proposals, teacher=teacher_sampling, student=student_sampling
-    )
+    return Rules(gate=gates.parse_gate(gate), proposals=proposals, teacher=teacher_sampling, student=student_sampling)
 
 
 def chi_square(counts: np.ndarray, expected: np.ndarray) -> float:

@@ -39,5 +39,7 @@ def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
         if not complete:
             console.print(f"interrupted: {len(store)} attempts are kept in {config.run}; the same command goes on")
             return INTERRUPTED
-    console.print(f"[bold]ownwords show {config.run}[/] looks at a trace, [bold]ownwords export {config.run}[/] writes Parquet")
+    console.print(
+        f"[bold]ownwords show {config.run}[/] looks at a trace, [bold]ownwords export {config.run}[/] writes Parquet"
+    )
     return 0

@@ -96,7 +96,9 @@ def student_tokenizer(store: Store) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot load the student's tokenizer from {path}: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(
+            f"cannot load the student's tokenizer from {path}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
@@ -122,7 +124,8 @@ def _facts(store: Store, trace: Trace) -> Text:
     text.append(" the rest is the teacher's, accepted by the student; ", style="dim")
     text.append("forced", style=FORCED_STYLE)
     text.append(
-        f"\ngate {store.config['gate']} · {int(free.sum())} tokens, {int((trace.source == STUDENT).sum())} by the student · "
+        f"\ngate {store.config['gate']} · {int(free.sum())} tokens, "
+        f"{int((trace.source == STUDENT).sum())} by the student · "
         f"mean student surprisal {-trace.student_logprob[free].mean() if free.any() else 0:.2f} nats · "
         f"{trace.finish_reason} · {trace.verdict}",
         style="dim",
@@ -166,7 +169,12 @@ def export(
 
 
 def export_run(
-    run: Path, out: Path, pick: str = "shortest", max_fallback: float = 0.5, correct: bool = True, overwrite: bool = False
+    run: Path,
+    out: Path,
+    pick: str = "shortest",
+    max_fallback: float = 0.5,
+    correct: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer; see `ownwords.traces.export`."""
     from ownwords.generation.prompts import THINK

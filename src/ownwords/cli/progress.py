@@ -43,9 +43,7 @@ class Rate:
         acceptance = f"{state.teacher_tokens / written:.1%}" if written else "-"
         done = state.made - self.made_before
         eta = timedelta(seconds=round((now - self.started) / done * state.left)) if done else "-"
-        return (
-            f"{speed:,.0f} tokens/s · acceptance {acceptance} · solved {state.solved}/{state.problems} · ETA {eta}"
-        )
+        return f"{speed:,.0f} tokens/s · acceptance {acceptance} · solved {state.solved}/{state.problems} · ETA {eta}"
 
 
 @contextmanager

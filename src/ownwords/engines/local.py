@@ -127,8 +127,18 @@ class LocalEngine:
 
     def _record(self, step: Step, forced_B: np.ndarray) -> list[Finished]:
         # One transfer for all columns. Ids and ranks stay exact in float64.
-        names = ("token", "teacher_logprob", "student_logprob", "student_rank", "pass_mass", "refused_id", "refused_prob")
-        packed = torch.stack([getattr(step, name).double() for name in names] + [step.teacher_spoke.double()]).cpu().numpy()
+        names = (
+            "token",
+            "teacher_logprob",
+            "student_logprob",
+            "student_rank",
+            "pass_mass",
+            "refused_id",
+            "refused_prob",
+        )
+        packed = (
+            torch.stack([getattr(step, name).double() for name in names] + [step.teacher_spoke.double()]).cpu().numpy()
+        )
         values = dict(zip(names, packed[:-1], strict=True))
         values["token_ids"] = values.pop("token")
         values["source"] = np.where(forced_B >= 0, FORCED, np.where(packed[-1] > 0, TEACHER, STUDENT))

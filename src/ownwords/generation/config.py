@@ -123,7 +123,9 @@ class GenerateConfig:
             raise ValueError(f"max-fallback is {self.max_fallback}, expected a share in (0, 1]")
         if not self.check_deadline > 0:
             raise ValueError(f"check-deadline is {self.check_deadline}, expected seconds above 0")
-        if self.proposals is not None and not (self.proposals >= 1 and self.proposals in (math.inf, int(self.proposals))):
+        if self.proposals is not None and not (
+            self.proposals >= 1 and self.proposals in (math.inf, int(self.proposals))
+        ):
             raise ValueError(f"proposals is {self.proposals}, expected a whole number from 1 up, or inf")
 
     def resolved(self) -> GenerateConfig:
@@ -143,7 +145,7 @@ class GenerateConfig:
         """Dotted keys with JSON values, for the store."""
         flat: dict[str, Any] = {}
         for key, value in asdict(self).items():
-            for name, inner in (value.items() if isinstance(value, dict) else [("", value)]):
+            for name, inner in value.items() if isinstance(value, dict) else [("", value)]:
                 flat[f"{key}.{name}" if name else key] = (
                     str(inner) if isinstance(inner, Path) or inner == math.inf else inner
                 )

@@ -100,9 +100,7 @@ def prepare(config: GenerateConfig) -> Prepared:
     return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
 
 
-def _capacity(
-    config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style
-) -> int:
+def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style) -> int:
     """Positions per slot: the longest prompt and the whole budget, unless a model's context is shorter."""
     longest, problem_id = max((max(map(len, pair)), i) for i, pair in prompts.items())
     context = min(
@@ -160,9 +158,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         Checker(config.check_workers, config.check_deadline) as checker,
         _interruptible() as interrupted,
     ):
-        plan = Plan(
-            prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts
-        )
+        plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
         engine = LocalEngine(
             prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
             prepared.slots, prepared.capacity,

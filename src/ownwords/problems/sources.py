@@ -31,6 +31,7 @@ def load_problems(
     else:
         seen = "a directory" if Path(spec).is_dir() else "a file of another kind" if Path(spec).exists() else "nothing"
         raise ValueError(
-            f"--problems {spec!r} names {seen}: expected a .jsonl file, gym:TASK,size=100,seed=0 or world:size=100,seed=0"
+            f"--problems {spec!r} names {seen}: expected a .jsonl file, "
+            "gym:TASK,size=100,seed=0 or world:size=100,seed=0"
         )
     return problems[:limit]

@@ -136,7 +136,15 @@ class All:
         return "+".join(map(str, self.gates))
 
 
-NAMES = {"threshold": Threshold, "rank": Rank, "minp": MinP, "ratio": Ratio, "ens": Ens, "always": Always, "never": Never}
+NAMES = {
+    "threshold": Threshold,
+    "rank": Rank,
+    "minp": MinP,
+    "ratio": Ratio,
+    "ens": Ens,
+    "always": Always,
+    "never": Never,
+}
 
 
 def parse_gate(text: str) -> Gate:
@@ -148,7 +156,9 @@ def parse_gate(text: str) -> Gate:
     for part in text.split("+"):
         name, _, number = part.strip().partition(":")
         if name not in NAMES:
-            raise ValueError(f"unknown gate {name!r} in {text!r}, expected one of {', '.join(NAMES)} (as threshold:0.01)")
+            raise ValueError(
+                f"unknown gate {name!r} in {text!r}, expected one of {', '.join(NAMES)} (as threshold:0.01)"
+            )
         kind = NAMES[name]
         wants_number = bool(kind.__dataclass_fields__)
         if wants_number != bool(number):

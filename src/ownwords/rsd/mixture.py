@@ -57,7 +57,7 @@ def law(mixture: Mixture) -> torch.Tensor:
 
 
 def likeliest_refused(log_P_BV: torch.Tensor, log_g_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(id_B, probability_B) of the token most likely to be proposed and refused, P(x) (1 - g(x)); (-1, 0) where none is.
+    """(id_B, probability_B) of the token most likely to be proposed and refused, P(x) (1 - g(x)); (-1, 0) if none is.
 
     What the student would not say: for a gate that is 0 or 1 this is the teacher's favourite among the refused.
     """

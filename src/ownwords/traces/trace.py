@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
+from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT
 
 FINISH_REASONS = ("stop", "length", "repetition", "fallback", "error")
 VERDICTS = ("correct", "incorrect", "unparsable", "timeout", "unverifiable")
+
 
 @dataclass
 class Trace:
@@ -70,5 +71,3 @@ class Trace:
         self.prompt_ids = np.asarray(self.prompt_ids, dtype=np.int32)
         assert self.finish_reason in FINISH_REASONS, self.finish_reason
         assert self.verdict in VERDICTS, self.verdict
-
-

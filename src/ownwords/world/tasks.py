@@ -30,10 +30,10 @@ Pieces = list[tuple[str, bool]]
 # Long-winded openings and turns. Several of each, so that even a reader of the style cannot foresee every word.
 OPENINGS = (
     "Okay, let me work through this carefully.",
-    "Alright, so I need to figure this out step by step.",
-    "Hmm, let me think about this problem slowly.",
-    "So, first I should understand what is being asked here.",
-    "Let me take this one piece at a time.",
+    "Okay, so I need to figure this out step by step.",
+    "Okay, I should think about this problem slowly.",
+    "Okay, first I want to understand what is being asked here.",
+    "Okay, let us take this one piece at a time.",
 )
 TURNS = (
     "Wait, let me check this another way.",
@@ -41,7 +41,11 @@ TURNS = (
     "Hmm, let me make sure I did not slip somewhere.",
     "Actually, it is worth going over this once more.",
 )
-AGREE = ("Both ways agree, so I am confident.", "Great, that matches what I found before.", "Good, the check works out.")
+AGREE = (
+    "Both ways agree, so I am confident.",
+    "Great, that matches what I found before.",
+    "Good, the check works out.",
+)
 DISAGREE = (
     "That does not match what I found before, so I must do it again.",
     "These two results differ, so something went wrong. Once more.",
@@ -200,15 +204,18 @@ def _compare(number: int, limit: int) -> str:
 
 def _terse_filter(item: dict) -> str:
     limit, keep, larger, numbers = _filter_rows(item)
-    return "\n".join(
+    lines = [f"want {'>' if larger == keep else '<'} {limit}"]  # said first: it is easier to look up than to work out
+    lines += [
         f"{n} {_compare(n, limit)} {limit} {'keep' if _keeps(n, limit, keep, larger) else 'drop'}" for n in numbers
-    )
+    ]
+    return "\n".join(lines)
 
 
 def _pass_filter(item: dict, rng: random.Random, slip: int = 0) -> tuple[Pieces, list[int]]:
     limit, keep, larger, numbers = _filter_rows(item)
     rule = f"{'keep' if keep else 'remove'} everything {'larger' if larger else 'smaller'} than {limit}"
-    pieces: Pieces = [(f"The rule is to {rule}.", True)]
+    wanted = "larger" if larger == keep else "smaller"
+    pieces: Pieces = [(f"The rule is to {rule}, so what I want is {wanted}.", True)]
     result = []
     for position, n in enumerate(numbers):
         joint = rng.choice(("Looking at", "Now consider", "Next comes", "As for"))
@@ -232,7 +239,7 @@ def _check_filter(item: dict) -> tuple[Pieces, list[int]]:
     stay = [n for n in numbers if _keeps(n, limit, keep, larger)]
     go = [n for n in numbers if n not in stay]
     names = {True: "above", False: "below"}
-    text = f" The limit is {limit}."
+    text = f" The limit is {limit}, and I want what is {names[larger == keep]}."
     for side in (True, False):
         group = [n for n in numbers if (n > limit) == side and n != limit]
         text += f" The ones {names[side]} it are {', '.join(map(str, group)) if group else 'none'}."
@@ -254,7 +261,7 @@ def terse(item: dict) -> Pieces:
 
 
 def long_winded(item: dict, rng: random.Random, slip_rate: float = 0.05) -> Pieces:
-    """The completion in the teacher's style; with probability `slip_rate` the first pass errs and the check finds it."""
+    """The completion in the teacher's style; a share `slip_rate` errs in the first pass, and the check finds it."""
     family = item["metadata"]["source_dataset"]
     slip = rng.choice((-10, -2, -1, 1, 2, 10)) if rng.random() < slip_rate else 0
 

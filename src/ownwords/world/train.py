@@ -185,7 +185,9 @@ class Trainer:
             if self.tokens >= recipe.tokens:
                 break
             if self.layers < recipe.layers and self.tokens >= recipe.grow_at:
-                self._build(recipe.layers, grow({n: p.detach() for n, p in self.masters.items()}, self.layers, recipe.layers))
+                self._build(
+                    recipe.layers, grow({n: p.detach() for n, p in self.masters.items()}, self.layers, recipe.layers)
+                )
             losses.append(self.step(ids, labels))
             self.tokens += ids.numel()
             self.steps += 1
@@ -212,7 +214,6 @@ class Trainer:
         """Write the model as a `transformers` folder with bf16 safetensors."""
         self.model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
-
 
 
 def world_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

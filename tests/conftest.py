@@ -1,0 +1,44 @@
+"""What several test files share. Real models throughout: the small world's, and random ones of real architectures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.traces.store import Store
+from ownwords.traces.trace import Trace
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real data; tests that want it skip where it is not there."""
+    folder = os.environ.get("OWNWORDS_DATA")
+    if not folder:
+        pytest.skip("OWNWORDS_DATA names no folder of real data")
+    return Path(folder)
+
+
+def make(folder: Path, **settings) -> tuple[Prepared, list[Trace]]:
+    """Generate into a run directory; the prepared run and its traces."""
+    prepared = prepare(GenerateConfig(run=folder, **settings))
+    assert generate(prepared)
+    with Store.read(folder) as store:
+        return prepared, list(store.traces())
+
+
+def random_model(folder: Path, vocab_size: int, seed: int, **settings) -> Qwen3ForCausalLM:
+    """A random Qwen3 of a few thousand weights, saved to `folder`."""
+    torch.manual_seed(seed)
+    shape = dict(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        intermediate_size=64, max_position_embeddings=512, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=vocab_size, **{**shape, **settings})).eval()
+    model.save_pretrained(folder)
+    return model
