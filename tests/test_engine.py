@@ -26,11 +26,12 @@ from ownwords.engines.memory import plan_slots, slot_bytes
 from ownwords.engines.stops import Stops
 from ownwords.generation.replay import first_difference, margin
 from ownwords.generation.run import Prepared, decode
+from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.gates import Always, Never, Threshold
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
-from ownwords.traces.trace import FORCED, STUDENT, TEACHER, Trace
+from ownwords.traces.trace import Trace
 
 WORLD = dict(problems="world:size=12,seed=3", attempts=2, max_tokens=160)
 

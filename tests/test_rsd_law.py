@@ -331,3 +331,27 @@ def test_gates_print_as_they_are_written(text):
 def test_wrong_gates_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         gates.parse_gate(text)
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(0.7, 0.9503), Sampling(1.0, 0.5003, 40), Sampling(1.0, 1.0, 20), Sampling(1.0, 1.0, 3000)]
+)
+@pytest.mark.parametrize("scale", [0.1, 1.0, 6.0])
+def test_truncation_of_a_large_vocabulary_equals_sorting_all_of_it(sampling, scale):
+    """Peaked rows, where a nucleus is found among few, flat ones, where it is not, and logits that tie."""
+    logits = scale * torch.randn(6, 20_000, generator=torch.Generator().manual_seed(4))
+    logits[2:4] = logits[2:4].round()
+    logits[4] = 0.0
+    log_p = raw_logprobs(logits)
+    shaped = shape(log_p, sampling)
+    for row in range(6):
+        weights = (log_p[row].double() / sampling.temperature).softmax(-1)
+        order = torch.tensor(sorted(range(20_000), key=lambda i: (-log_p[row, i].item(), i)))
+        if sampling.top_k:
+            order = order[: sampling.top_k]
+        mass = weights[order] / weights[order].sum()
+        if sampling.top_p < 1:
+            order = order[mass.cumsum(0) - mass < sampling.top_p]
+        exact = torch.zeros(20_000, dtype=torch.float64)
+        exact[order] = weights[order] / weights[order].sum()
+        torch.testing.assert_close(shaped[row].exp().double(), exact, atol=1e-7, rtol=1e-4)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import queue
-import select
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 from ownwords.problems.problem import Problem
 
@@ -18,7 +19,8 @@ LONGEST = 10_000
 """characters; what is longer is no answer"""
 STARTUP = 120.0
 """seconds within which a worker must have loaded its libraries"""
-VERDICTS = {"correct", "incorrect", "unparsable", "unverifiable"}
+START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker import main; main()"
+"""run with -P and the folder that holds this package: a `queue.py` in the user's folder is not taken for Python's"""
 
 
 class Worker:
@@ -28,34 +30,44 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict, deadline: float) -> str:
-        """The verdict on a request, or `timeout`; a worker that is late or dies is replaced at the next request."""
+        """The verdict on a request; `timeout` if none comes within `deadline` seconds, `unverifiable` if the process
+        dies. Either way the next request gets a new process."""
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ownwords.answers.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for us; the worker ends when its input does
             )
-            if self._read(STARTUP) != "ready":
+            if self._exchange(b"", STARTUP) != "ready":
                 self.stop()
                 raise RuntimeError("the answer checker did not start: try python -m ownwords.answers.worker")
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps({**request, "deadline": deadline}).encode() + b"\n")
-            self.process.stdin.flush()
-            verdict = self._read(deadline)
-        except BrokenPipeError:
-            verdict = ""
-        if verdict in VERDICTS:
-            return verdict
-        self.stop()
-        return "timeout" if verdict is None else "unparsable"
+        return self._exchange(json.dumps({**request, "deadline": deadline}).encode() + b"\n", deadline)
 
-    def _read(self, seconds: float) -> str | None:
-        """The next line, None if none comes in time, "" if the process has died."""
-        assert self.process is not None and self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        if not ready:
-            return None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line.endswith(b"\n") else ""
+    def _exchange(self, line: bytes, deadline: float) -> str:
+        """Write a line and read one. A timer kills the process at the deadline, which ends a blocked write or read."""
+        process, late = self.process, threading.Event()
+        assert process is not None and process.stdin is not None and process.stdout is not None
+
+        def kill() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(deadline, kill)
+        timer.start()
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+            reply = process.stdout.readline()
+        except BrokenPipeError:
+            reply = b""
+        finally:
+            timer.cancel()
+            timer.join()
+        answered = reply.endswith(b"\n")
+        if late.is_set() or not answered:
+            self.stop()
+        return json.loads(reply) if answered else "timeout" if late.is_set() else "unverifiable"
 
     def stop(self) -> None:
         if self.process is not None:
@@ -78,16 +90,11 @@ class Checker:
 
     def submit(self, problem: Problem, answer: str | None) -> Future[str]:
         """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once."""
-        quick = None
-        if not problem.answer:
-            quick = "unverifiable"
-        elif not answer or len(answer) > LONGEST:
-            quick = "unparsable"
-        if quick:
-            future: Future[str] = Future()
-            future.set_result(quick)
-            return future
-        return self._threads.submit(self._check, problem, answer)
+        if problem.answer and answer and len(answer) <= LONGEST:
+            return self._threads.submit(self._check, problem, answer)
+        future: Future[str] = Future()
+        future.set_result("unparsable" if problem.answer else "unverifiable")
+        return future
 
     def _check(self, problem: Problem, answer: str) -> str:
         worker = self._idle.get()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-BOXED = re.compile(r"\\f?boxed\s*\{")
+BOXED = re.compile(r"\\f?box(?:ed)?\s*\{")
 
 
-def split_thinking(text: str, closing: str | None) -> tuple[str, str]:
+def split_thinking(text: str, closing: str | None = "</think>") -> tuple[str, str]:
     """(thinking, answer text): what stands before and after the first `closing` tag, the tag in neither.
 
     A text that never closes its thinking has no answer text. With `closing` None (a model that does not think) all of

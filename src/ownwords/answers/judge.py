@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)")
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
 def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
@@ -37,8 +38,11 @@ def same_text(reference: str, answer: str) -> bool:
 
 def _plain(text: str) -> str:
     text = re.sub(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\\[!,;: ]|\\left|\\right|[$\s]|\\%|%", "", text.replace("\\$", ""))
-    return re.sub(r"(?<=\d),(?=\d{3}(\D|$))", "", text).rstrip(".").removeprefix("+").lower()
+    text = re.sub(r"\\[!,]|\\(?:left|right)(?![a-zA-Z])|\\?[$%]", "", text)
+    text = " ".join(re.sub(r"\\[;: ]", " ", text).split())
+    # A space between two digits is kept: `1 2` is not 12. So is a comma in anything but a plain number: `(1,200)`.
+    text = re.sub(r"(?<!\d) | (?!\d)", "", text).rstrip(".").removeprefix("+").lower()
+    return text.replace(",", "") if THOUSANDS.fullmatch(text) else text
 
 
 def _canonical(number: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 MEMORY = 4 << 30
 """bytes of address space; an expression that wants more fails here, not on the machine"""
@@ -18,7 +19,6 @@ MEMORY = 4 << 30
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(1, 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
     try:
         import resource
@@ -26,7 +26,11 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except (ImportError, ValueError, OSError):  # not on this platform
         pass
+    import math_verify  # noqa: F401  # while there is a stderr to say what is wrong with an installation
+
     from ownwords.answers.judge import judge
+
+    os.dup2(1, 2)
 
     def answer(verdict: str) -> None:
         answers.write(json.dumps(verdict) + "\n")
@@ -40,13 +44,15 @@ def main() -> None:
         signal.alarm(int(2 * request.pop("deadline")) + 2)
         try:
             verdict = judge(**request)
-        except (Exception, RecursionError, MemoryError):  # whatever a hostile answer makes the libraries raise
+        except (MemoryError, RecursionError):  # it was too much for us, which says nothing about the answer
+            verdict = "unverifiable"
+        except Exception:  # whatever a hostile answer makes the libraries raise
             verdict = "unparsable"
         signal.alarm(0)
         answer(verdict)
 
 
-def _warm(judge) -> None:
+def _warm(judge: Callable[..., str]) -> None:
     """Load the libraries before the first deadline runs."""
     judge("math", "x+1", "1+x", "", {})
     try:

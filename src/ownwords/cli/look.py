@@ -102,8 +102,8 @@ def student_tokenizer(store: Store) -> PreTrainedTokenizerBase:
 
 
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
+    from ownwords.rsd.columns import FORCED, STUDENT
     from ownwords.traces.spans import printable, spans
-    from ownwords.traces.trace import FORCED, STUDENT
 
     text = Text()
     for span in spans(trace, lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)):
@@ -116,7 +116,7 @@ def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
 
 
 def _facts(store: Store, trace: Trace) -> Text:
-    from ownwords.traces.trace import FORCED, STUDENT
+    from ownwords.rsd.columns import FORCED, STUDENT
 
     free = trace.source != FORCED
     text = Text("\n")

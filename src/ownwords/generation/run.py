@@ -28,12 +28,13 @@ from ownwords.generation.plan import Plan
 from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
 from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
 from ownwords.traces.store import Store
-from ownwords.traces.trace import STUDENT, TEACHER, Trace
+from ownwords.traces.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ def draw(weights_BV: torch.Tensor, u_B: torch.Tensor) -> torch.Tensor:
     drawn, not even at u = 0 or u = 1.
     """
     B, V = weights_BV.shape
-    blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % BLOCK)).view(B, -1, BLOCK)
+    size = min(BLOCK, V)
+    blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % size)).view(B, -1, size)
     block, rest_B = _pick(blocks_BNK.sum(-1, dtype=torch.float64), u_B, None)
     inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block].double()
     within, _ = _pick(inside_BK, None, rest_B)
-    return block * BLOCK + within
+    return block * size + within
 
 
 def _pick(

@@ -71,14 +71,40 @@ def shape(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return shaped_BV
 
 
+FEW = 1024
+"""Candidates among which a nucleus is looked for before the whole vocabulary is sorted."""
+
+
 def _truncate(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    ordered_BV, ids_BV = log_p_BV.sort(dim=-1, descending=True, stable=True)
+    """Top-k, then top-p. Sorting 150,000 words costs more than a small model's step, and a nucleus is nearly always
+    found among the likeliest few; rows where it is not are sorted whole."""
+    if log_p_BV.shape[-1] <= 2 * FEW:
+        return _truncate_among(log_p_BV, log_p_BV.shape[-1], sampling)[0]
+    kept_BV, found_B = _truncate_among(log_p_BV, FEW, sampling)
+    rows = (~found_B).nonzero()[:, 0]
+    if len(rows):
+        kept_BV[rows] = _truncate_among(log_p_BV[rows], log_p_BV.shape[-1], sampling)[0]
+    return kept_BV
+
+
+def _truncate_among(log_p_BV: torch.Tensor, n: int, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+    """(kept_BV, found_B): the truncation with the `n` likeliest as candidates, and whether these were enough."""
+    V = log_p_BV.shape[-1]
+    if n < V:
+        ids_BN = log_p_BV.topk(n, dim=-1).indices.sort(dim=-1).values  # by id, so that the sort below can be stable
+        values_BN, order_BN = log_p_BV.gather(-1, ids_BN).sort(dim=-1, descending=True, stable=True)
+        ids_BN = ids_BN.gather(-1, order_BN)
+    else:
+        values_BN, ids_BN = log_p_BV.sort(dim=-1, descending=True, stable=True)
+    # Which of the tokens that tie with the last candidate are among them is up to the device; none of those may count.
+    last_B = values_BN[:, -1]
+    keep_BN = torch.ones_like(values_BN, dtype=torch.bool)
     if sampling.top_k:
-        ordered_BV[:, sampling.top_k :] = IMPOSSIBLE
-        ordered_BV = torch.log_softmax(ordered_BV, dim=-1)
+        keep_BN[:, sampling.top_k :] = False
+    mass_BN = values_BN.double().exp() * keep_BN
+    total_B1 = mass_BN.sum(-1, keepdim=True) if sampling.top_k else mass_BN.new_ones(())
     if sampling.top_p < 1:
-        mass_BV = ordered_BV.double().exp()
-        before_BV = mass_BV.cumsum(-1) - mass_BV
-        ordered_BV = ordered_BV.masked_fill(before_BV >= sampling.top_p, IMPOSSIBLE)
-    kept_BV = torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BV, ordered_BV)
-    return torch.log_softmax(kept_BV, dim=-1)
+        keep_BN &= mass_BN.cumsum(-1) - mass_BN < sampling.top_p * total_B1
+    found_B = (keep_BN & (values_BN == last_B[:, None])).sum(-1) == 0
+    kept_BN = values_BN.masked_fill(~keep_BN, IMPOSSIBLE)
+    return torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BN, torch.log_softmax(kept_BN, dim=-1)), found_B

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ownwords.traces.trace import FORCED, STUDENT, TEACHER, Trace
+from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
+from ownwords.traces.trace import Trace
 
 IMPLAUSIBLE = 0.01
 """Tokens below this student probability are what a small student cannot learn (arXiv 2509.22230)."""
