@@ -14,8 +14,9 @@ import torch
 from scipy import stats
 
 from ownwords.rsd import gates
-from ownwords.rsd.draw import draw, next_token
+from ownwords.rsd.draw import draw, settle
 from ownwords.rsd.mixture import law, likeliest_refused, mix
+from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.reference import propose_loop
 from ownwords.rsd.shaping import Sampling, raw_logprobs, shape
 from ownwords.rsd.step import Rules, decide, positions
@@ -224,7 +225,7 @@ def planted(mistake: str, rules: Rules, teacher: torch.Tensor, student: torch.Te
     mixture = mix(log_P, log_F, log_g, proposals)
     wide = type(mixture)(*(getattr(mixture, f).expand(n, *[-1] * (getattr(mixture, f).ndim - 1)) for f in
                            ("log_R_BV", "log_F_BV", "A_B", "a_B")))  # fmt: skip
-    token, teacher_spoke = next_token(wide, u)
+    token, teacher_spoke = settle(wide, draw(wide.log_F_BV.exp(), u[:, DRAFT]), u)
     if mistake == "provenance swapped":
         teacher_spoke = ~teacher_spoke
     return table(token.numpy(), teacher_spoke.numpy())
@@ -334,11 +335,12 @@ def test_wrong_gates_are_refused(text, message):
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(0.7, 0.9503), Sampling(1.0, 0.5003, 40), Sampling(1.0, 1.0, 20), Sampling(1.0, 1.0, 3000)]
+    "sampling", [Sampling(0.7, 0.95033), Sampling(1.0, 0.5003, 40), Sampling(1.0, 1.0, 20), Sampling(1.0, 1.0, 3000)]
 )
 @pytest.mark.parametrize("scale", [0.1, 1.0, 6.0])
 def test_truncation_of_a_large_vocabulary_equals_sorting_all_of_it(sampling, scale):
-    """Peaked rows, where a nucleus is found among few, flat ones, where it is not, and logits that tie."""
+    """Peaked rows, where a nucleus is found among few, flat ones, where it is not, and logits that tie. The shares of
+    top-p lie between two sums of a flat row, where rounding cannot decide."""
     logits = scale * torch.randn(6, 20_000, generator=torch.Generator().manual_seed(4))
     logits[2:4] = logits[2:4].round()
     logits[4] = 0.0

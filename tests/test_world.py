@@ -46,13 +46,13 @@ def test_planted_mistakes_carry_no_loss():
     tokenizer = world_tokenizer(Path())
     for item in itertools.islice(tasks.items("chain_sum", 1, want_held_out=False), 5):
         pieces = tasks.long_winded(item, random.Random(1), slip_rate=1.0)
-        [mistake] = [piece for piece, learn in pieces if not learn]
-        assert mistake.lstrip("-").isdigit()
+        mistakes = [piece for piece, learn in pieces if not learn]
+        assert mistakes and all(mistake.lstrip("-").isdigit() for mistake in mistakes)
     made = documents(tokenizer, Mixture(long_winded=1.0, seed=5), pool=0)
     skipped = [sum(a != b for a, b in zip(ids, labels)) - labels.index(next(x for x in labels if x != IGNORE))
                for ids, labels in made]  # fmt: skip
     assert 0 < sum(n > 0 for n in skipped) < len(skipped) // 5
-    assert all(0 <= n <= 4 for n in skipped), "no more than the digits of one number"
+    assert all(0 <= n <= 8 for n in skipped), "no more than the digits of a number that is said twice"
 
 
 def test_no_training_document_shows_a_held_out_question():

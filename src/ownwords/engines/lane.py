@@ -30,6 +30,7 @@ class Lane:
     def __post_init__(self) -> None:
         self.cache = self._cache(self.slots)
         self.lengths: list[int] = []
+        self.context = context_length(self.model)
 
     def _cache(self, slots: int) -> SlotCache:
         return SlotCache(slots, self.capacity, self.model.config.get_text_config().num_hidden_layers)
@@ -83,11 +84,17 @@ class Lane:
         self.lengths = [n + T for n in self.lengths]
         return logits_BTV
 
+    def rewind(self, lengths: list[int]) -> None:
+        """Set the rows back to these lengths. What lies beyond is masked from now on, and written over."""
+        assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
+        self.lengths = list(lengths)
+
     def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
         mask = cache.begin(positions_BT, longest, self.model.dtype)
         return model(
             input_ids=ids_BT.to(self.model.device),
-            position_ids=positions_BT,
+            # Drafts past the end of an attempt may lie past the model's last position; nobody reads their logits.
+            position_ids=positions_BT.clamp(max=self.context - 1),
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
@@ -98,6 +105,11 @@ class Lane:
         return sum(
             2 * layer.keys[0].numel() * layer.keys.element_size() for layer in self.cache.layers if layer.is_initialized
         )
+
+
+def context_length(model: PreTrainedModel) -> int:
+    """The most positions that a model can read; a large number where its configuration names none."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 40
 
 
 def check_architecture(model: PreTrainedModel, capacity: int, name: str) -> None:

@@ -1,15 +1,16 @@
-"""The local engine: teacher and student in one process, many attempts decoded together.
+"""The local engine: teacher and student in one process, many attempts decoded together, speculation inside.
 
-It knows nothing of problems or files. It is given requests (two prompts and the noise of an attempt), holds as many
-as it has slots for, and `step()` writes one token of each; a row that ends frees its slot for the next request.
+It knows nothing of problems or files. It is given requests (two prompts and the noise of an attempt), holds as many as
+it has slots for, and `step()` writes a block of tokens to each: the student drafts, the teacher reads all drafts in
+one pass, and every row keeps as many as stand. A row that ends frees its slot for the next request.
 
-Shapes: B rows in use, V vocabulary.
+Shapes: B rows in use, D positions of a block, V vocabulary.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +18,14 @@ import torch
 from transformers import PreTrainedModel
 
 from ownwords.engines.lane import Lane, Prefix
+from ownwords.engines.pace import LENGTHS, Pace
 from ownwords.engines.stops import Stops
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
-from ownwords.rsd.step import Rules, Step, decide
+from ownwords.rsd.noise import DRAFT
+from ownwords.rsd.step import Draft, Rules, Step, alone, draft, kept, verify
+
+HELD = 1 << 30
+"""bytes of draft distributions that are held until the teacher has read the block; a block is no longer than that"""
 
 
 @dataclass(frozen=True)
@@ -54,31 +60,59 @@ class Finished:
 class _Row:
     request: Request
     started: float
+    teacher_pending: tuple[int, ...]
+    """the last token as the teacher spells it; the models have not read it yet"""
+    student_pending: int
     written: int = 0
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     fallbacks: int = 0
 
 
-class LocalEngine:
-    """Decodes RSD for rows of any progress. Both models share the student's vocabulary of ids.
+@dataclass
+class Work:
+    """What the engine has done so far, for measurements."""
 
-    `slots` rows of at most `capacity` positions each; see `plan_slots` for how many fit.
+    tokens: int = 0
+    """written, all rows"""
+    blocks: int = 0
+    """passes of the teacher, each counted once per row in it"""
+    positions: int = 0
+    """positions that the teacher computed, all rows, prompts left out"""
+    draft_steps: int = 0
+    """passes of the student, each counted once per row in it"""
+
+
+class LocalEngine:
+    """Decodes RSD for rows of any progress.
+
+    `slots` rows of at most `capacity` positions each; see `plan_slots` for how many fit. `draft_length`: drafts that
+    the teacher reads ahead in one pass, 0 for none, None for whatever is fastest. `spell` gives the teacher's ids for
+    an id of the student's; None where they are the same. Without a teacher the student writes alone.
     """
 
     def __init__(
         self,
-        teacher: PreTrainedModel,
+        teacher: PreTrainedModel | None,
         student: PreTrainedModel,
         rules: Rules,
         stops: Stops,
         slots: int,
         capacity: int,
+        draft_length: int | None = None,
+        spell: Callable[[int], tuple[int, ...]] | None = None,
+        longest_spelling: int = 1,
     ):
-        self.teacher, self.student = Lane(teacher, slots, capacity), Lane(student, slots, capacity)
+        vocabulary = student.get_output_embeddings().weight.shape[0]
+        held = max(0, HELD // (8 * slots * vocabulary) - 1)
+        self.pace = Pace(0 if teacher is None else draft_length, longest=min(held, longest(draft_length)))
+        slack = self.pace.longest + 1
+        self.student = Lane(student, slots, capacity + slack)
+        self.teacher = Lane(teacher, slots, capacity + slack * longest_spelling) if teacher is not None else None
+        self.spell = spell
         self.rules, self.stops, self.slots, self.capacity = rules, stops, slots, capacity
         self.rows: list[_Row] = []
-        self.prefixes: dict[Hashable, tuple[Prefix, Prefix]] = {}
-        self.tokens_written = 0
+        self.prefixes: dict[Hashable, tuple[Prefix | None, Prefix]] = {}
+        self.work = Work()
 
     @property
     def free(self) -> int:
@@ -89,77 +123,154 @@ class LocalEngine:
         assert len(requests) <= self.free
         new = {r.prompts: r for r in requests if r.prompts not in self.prefixes}
         if new:
-            teacher = self.teacher.read([list(r.teacher_prompt) for r in new.values()])
             student = self.student.read([list(r.student_prompt) for r in new.values()])
+            teacher: Sequence[Prefix | None] = [None] * len(student)
+            if self.teacher:
+                teacher = self.teacher.read([list(r.teacher_prompt) for r in new.values()])
             self.prefixes.update(zip(new, zip(teacher, student, strict=True), strict=True))
         for request in requests:
             assert len(request.forced) < len(request.noise)
             longest = max(len(request.teacher_prompt), len(request.student_prompt)) + len(request.noise)
             assert longest <= self.capacity + 1, f"{longest} positions, a slot has {self.capacity}"
             teacher_prefix, student_prefix = self.prefixes[request.prompts]
-            self.teacher.admit(teacher_prefix, len(request.teacher_prompt) - 1)
             self.student.admit(student_prefix, len(request.student_prompt) - 1)
+            if self.teacher and teacher_prefix is not None:
+                self.teacher.admit(teacher_prefix, len(request.teacher_prompt) - 1)
             columns = {name: np.zeros(len(request.noise), dtype) for name, dtype in COLUMNS.items()}
-            self.rows.append(_Row(request, time.monotonic(), columns=columns))
+            pending = tuple(request.teacher_prompt[-1:]), request.student_prompt[-1]
+            self.rows.append(_Row(request, time.monotonic(), *pending, columns=columns))
         wanted = set(keep)
         self.prefixes = {name: prefix for name, prefix in self.prefixes.items() if name in wanted}
 
+    @torch.inference_mode()
     def step(self) -> list[Finished]:
-        """Write one token of every row in use; returns the attempts that this ended."""
+        """Write a block of tokens, one at least, to every row in use; returns the attempts that this ended."""
         if not self.rows:
             return []
-        teacher_last = torch.tensor([[self._last(row, row.request.teacher_prompt)] for row in self.rows])
-        student_last = torch.tensor([[self._last(row, row.request.student_prompt)] for row in self.rows])
-        student_logits_BV = self.student.feed(student_last)[:, -1]
-        teacher_logits_BV = self.teacher.feed(teacher_last)[:, -1].to(student_logits_BV.device)
-        u_B4 = torch.from_numpy(np.stack([row.request.noise[row.written] for row in self.rows]))
-        forced_B = torch.tensor([self._forced(row) for row in self.rows])
-        device = student_logits_BV.device
-        with torch.inference_mode():
-            step = decide(self.rules, teacher_logits_BV, student_logits_BV, u_B4.to(device), forced_B.to(device))
-        return self._record(step, forced_B.numpy())
+        started, B = time.perf_counter(), len(self.rows)
+        D = self.pace.choose(B) + 1
+        u_DB4, forced_DB = self._noise(D)
+        drafted = self._draft(u_DB4, forced_DB)
+        token_DB = drafted.token_B.view(D, B)
+        if self.teacher:
+            teacher_logits_NV, ends_BD = self._read(token_DB)
+            step = verify(self.rules, teacher_logits_NV, drafted, u_DB4.flatten(0, 1), forced_DB.flatten())
+        else:
+            step, ends_BD = alone(drafted), None
+        kept_B = kept(step.token.view(D, B).T, token_DB.T)
+        values, kept_counts = self._fetch(step, kept_B, forced_DB)
+        self._rewind(kept_counts, D, ends_BD)
+        finished = self._record(values, kept_counts)
+        stood = int(kept_counts.sum()) - B
+        self.pace.tell(B, D - 1, time.perf_counter() - started, stood, stood + int((kept_counts < D).sum()))
+        self.work.blocks += B
+        self.work.draft_steps += B * D
+        return finished
 
-    def _last(self, row: _Row, prompt: Sequence[int]) -> int:
-        return int(row.columns["token_ids"][row.written - 1]) if row.written else prompt[-1]
+    def _noise(self, D: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(u_DB4, forced_DB) of the next D tokens; past the end of an attempt its last noise, which nobody reads."""
+        at_BD = [np.arange(row.written, row.written + D).clip(max=len(row.request.noise) - 1) for row in self.rows]
+        u_DB4 = np.stack([row.request.noise[at] for row, at in zip(self.rows, at_BD, strict=True)], axis=1)
+        forced_DB = np.full(u_DB4.shape[:2], -1)
+        for i, row in enumerate(self.rows):
+            coming = row.request.forced[row.written : row.written + D]
+            forced_DB[: len(coming), i] = coming
+        device = self.student.model.device
+        return torch.from_numpy(u_DB4).to(device), torch.from_numpy(forced_DB).to(device)
 
-    def _forced(self, row: _Row) -> int:
-        return row.request.forced[row.written] if row.written < len(row.request.forced) else -1
+    def _draft(self, u_DB4: torch.Tensor, forced_DB: torch.Tensor) -> Draft:
+        """The student writes a block by itself, one position after the other; rows in the order (D, B)."""
+        last_B = torch.tensor([row.student_pending for row in self.rows])
+        drafts: list[Draft] = []
+        for u_B4, forced_B in zip(u_DB4, forced_DB, strict=True):
+            logits_BV = self.student.feed(last_B[:, None])[:, -1]
+            drafts.append(draft(self.rules, logits_BV, u_B4[:, DRAFT], forced_B))
+            last_B = drafts[-1].token_B
+        if len(drafts) == 1:
+            return drafts[0]
+        return Draft(*(torch.cat([getattr(d, name) for d in drafts]) for name in Draft.__dataclass_fields__))
 
-    def _record(self, step: Step, forced_B: np.ndarray) -> list[Finished]:
-        # One transfer for all columns. Ids and ranks stay exact in float64.
-        names = (
-            "token",
-            "teacher_logprob",
-            "student_logprob",
-            "student_rank",
-            "pass_mass",
-            "refused_id",
-            "refused_prob",
-        )
-        packed = (
-            torch.stack([getattr(step, name).double() for name in names] + [step.teacher_spoke.double()]).cpu().numpy()
-        )
-        values = dict(zip(names, packed[:-1], strict=True))
+    def _read(self, token_DB: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+        """The teacher reads the pending token and all drafts but the last: its logits for every position of the
+        block, rows in the order (D, B), and ends_BD, how many of its own ids each position took it to read."""
+        assert self.teacher is not None
+        D, B = token_DB.shape
+        if self.spell is None:
+            pending_B1 = torch.tensor([row.teacher_pending for row in self.rows], device=token_DB.device)
+            logits_BDV = self.teacher.feed(torch.cat([pending_B1, token_DB[:-1].T], dim=1))
+            ends_BD = np.broadcast_to(np.arange(1, D + 1), (B, D))
+        else:
+            pieces = [
+                [row.teacher_pending, *(self.spell(token) for token in tokens)]
+                for row, tokens in zip(self.rows, token_DB[:-1].T.tolist(), strict=True)
+            ]
+            ends_BD = np.array([np.cumsum([len(piece) for piece in block]) for block in pieces])
+            ids_BT = torch.zeros(B, int(ends_BD.max()), dtype=torch.long)
+            for i, block in enumerate(pieces):
+                ids_BT[i, : ends_BD[i, -1]] = torch.tensor([id_ for piece in block for id_ in piece])
+            logits_BTV = self.teacher.feed(ids_BT)
+            logits_BDV = logits_BTV[torch.arange(B)[:, None], torch.from_numpy(ends_BD - 1)]
+        self.work.positions += int(ends_BD[:, -1].sum())
+        return logits_BDV.transpose(0, 1).flatten(0, 1).to(token_DB.device), ends_BD
+
+    def _fetch(self, step: Step, kept_B: torch.Tensor, forced_DB: torch.Tensor) -> tuple[dict, np.ndarray]:
+        """Everything that is recorded, in one transfer: column name -> (D, B), and kept_B. Ids stay exact in float64."""
+        D, B = forced_DB.shape
+        packed = torch.stack([getattr(step, name).double() for name in Step.__dataclass_fields__]).view(-1, D, B)
+        packed = torch.cat([packed, kept_B.double().expand(1, D, B), forced_DB.double()[None]]).cpu().numpy()
+        *columns, kept_DB, forced = packed
+        values = dict(zip(Step.__dataclass_fields__, columns, strict=True))
+        spoke = values.pop("teacher_spoke") > 0
         values["token_ids"] = values.pop("token")
-        values["source"] = np.where(forced_B >= 0, FORCED, np.where(packed[-1] > 0, TEACHER, STUDENT))
+        values["source"] = np.where(forced >= 0, FORCED, np.where(spoke, TEACHER, STUDENT))
+        return values, kept_DB[0].astype(int)
+
+    def _rewind(self, kept_counts: np.ndarray, D: int, ends_BD: np.ndarray | None) -> None:
+        """Take back what the models have read beyond the last kept token, which becomes the pending one."""
+        student = [n - D + k for n, k in zip(self.student.lengths, kept_counts.tolist(), strict=True)]
+        self.student.rewind(student)
+        if self.teacher and ends_BD is not None:
+            fed = int(ends_BD.max())
+            read_B = ends_BD[np.arange(len(kept_counts)), kept_counts - 1].tolist()
+            self.teacher.rewind([n - fed + r for n, r in zip(self.teacher.lengths, read_B, strict=True)])
+
+    def _record(self, values: dict[str, np.ndarray], kept_counts: np.ndarray) -> list[Finished]:
         finished = []
         for i in reversed(range(len(self.rows))):
-            row = self.rows[i]
-            for name, value_B in values.items():
-                row.columns[name][row.written] = value_B[i]
-            row.written += 1
-            row.fallbacks += int(values["source"][i] == STUDENT)
-            reason = self.stops.reason(row.columns["token_ids"], row.written, row.fallbacks, len(row.request.forced))
+            row, k = self.rows[i], min(int(kept_counts[i]), len(self.rows[i].request.noise) - self.rows[i].written)
+            for name, value_DB in values.items():
+                row.columns[name][row.written : row.written + k] = value_DB[:k, i]
+            reason = None
+            for source in values["source"][:k, i].tolist():
+                row.written += 1
+                row.fallbacks += source == STUDENT
+                self.work.tokens += 1
+                token_ids, forced = row.columns["token_ids"], len(row.request.forced)
+                reason = self.stops.reason(token_ids, row.written, row.fallbacks, forced)
+                if reason:
+                    break
+            row.student_pending = int(row.columns["token_ids"][row.written - 1])
+            if self.teacher:
+                row.teacher_pending = (row.student_pending,)
+                if self.spell:
+                    row.teacher_pending = self.spell(row.student_pending)
+                    if self.teacher.lengths[i] + len(row.teacher_pending) > self.capacity:
+                        reason = reason or "length"  # spelled tokens have used up the teacher's room
             if reason:
                 finished.append(self._finish(i, reason))
-        self.tokens_written += len(values["source"])
         return finished
 
     def _finish(self, i: int, reason: str) -> Finished:
         row = self.rows[i]
-        self.teacher.release(i)
         self.student.release(i)
+        if self.teacher:
+            self.teacher.release(i)
         self.rows[i] = self.rows[-1]
         self.rows.pop()
         columns = {name: column[: row.written].copy() for name, column in row.columns.items()}
         return Finished(row.request.key, columns, reason, time.monotonic() - row.started)
+
+
+def longest(draft_length: int | None) -> int:
+    """The most drafts that a block may hold; a slot has room for as many beyond its capacity."""
+    return LENGTHS[-1] if draft_length is None else draft_length

@@ -105,6 +105,9 @@ class GenerateConfig:
     seed: int = 0
     batch: int = 64
     """the most attempts to decode together; fewer where memory asks for it"""
+    draft_length: int | Literal["auto"] = "auto"
+    """drafts of the student that the teacher reads in one pass; 0 for none, auto for whatever is fastest; traces do not
+    depend on it"""
     check_workers: int = 1
     """processes that check answers"""
     check_deadline: float = 5.0
@@ -119,6 +122,8 @@ class GenerateConfig:
         _at_least("batch", self.batch, 1)
         _at_least("check-workers", self.check_workers, 1)
         _at_least("repetition-window", self.repetition_window, 0)
+        if self.draft_length != "auto" and not 0 <= self.draft_length <= 64:
+            raise ValueError(f"draft-length is {self.draft_length}, expected a whole number from 0 to 64, or auto")
         if not 0 < self.max_fallback <= 1:
             raise ValueError(f"max-fallback is {self.max_fallback}, expected a share in (0, 1]")
         if not self.check_deadline > 0:
@@ -153,7 +158,7 @@ class GenerateConfig:
 
 
 SCOPE = {
-    "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "teacher_device", "student_device",
+    "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "draft_length", "teacher_device", "student_device",
     "check_workers", "check_deadline", "preset",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""

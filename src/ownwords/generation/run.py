@@ -19,7 +19,7 @@ from ownwords import vocabulary
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, split_thinking
 from ownwords.engines.lane import check_architecture
-from ownwords.engines.local import Finished, LocalEngine, Request
+from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import SCOPE, GenerateConfig
@@ -97,8 +97,13 @@ def prepare(config: GenerateConfig) -> Prepared:
         end_id=student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else ends[0],
     )
     stops = Stops(frozenset(ends), config.max_fallback, config.repetition_window)
-    slots = plan_slots(teacher.model, student.model, capacity, config.batch)
+    slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, config.batch)
     return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
+
+
+def drafts(config: GenerateConfig) -> int | None:
+    """The draft length as the engine takes it."""
+    return None if config.draft_length == "auto" else config.draft_length
 
 
 def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style) -> int:
@@ -162,7 +167,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
         engine = LocalEngine(
             prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-            prepared.slots, prepared.capacity,
+            prepared.slots, prepared.capacity, drafts(config),
         )  # fmt: skip
         judging: dict[Future[str], Trace] = {}
         progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
@@ -182,7 +187,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 judging[checker.submit(plan.problems[trace.problem_id], answer)] = trace
             if not engine.rows and judging:
                 wait(judging, return_when=FIRST_COMPLETED)
-            progress.tokens = engine.tokens_written
+            progress.tokens = engine.work.tokens
             tell(progress)
             if not engine.rows and not judging:
                 break

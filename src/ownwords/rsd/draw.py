@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from ownwords.rsd.mixture import Mixture
-from ownwords.rsd.noise import COIN, DRAFT, KEEP, RESIDUAL
+from ownwords.rsd.noise import COIN, KEEP, RESIDUAL
 
 BLOCK = 512
 
@@ -43,19 +43,14 @@ def _pick(
     return index_B, target_B - before_B
 
 
-def next_token(mixture: Mixture, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(token_B, teacher_spoke_B): a draw from the mixture, as draft and verification would make it.
-
-    The student drafts `y ~ F`. Tails, the draft stands: it is a sample of F. Heads, it is kept with probability
-    min(1, R(y) / F(y)), else replaced by a draw from the positive part of R - F, which makes it a sample of R
-    (speculative sampling, arXiv 2211.17192 section 2.3). Going this way round even where nothing was drafted makes a
-    token the same function of its noise with and without speculation.
-    """
-    return settle(mixture, draw(mixture.log_F_BV.exp(), u_B4[:, DRAFT]), u_B4)
-
-
 def settle(mixture: Mixture, draft_B: torch.Tensor, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(token_B, teacher_spoke_B) given the student's drafts; see `next_token`."""
+    """(token_B, teacher_spoke_B): a draw from the mixture, given the student's drafts `y ~ F`.
+
+    Tails, the draft stands: it is a sample of F. Heads, it is kept with probability min(1, R(y) / F(y)), else replaced
+    by a draw from the positive part of R - F, which makes it a sample of R (speculative sampling, arXiv 2211.17192
+    section 2.3). Every token goes this way round, drafted ahead or not: so it is the same function of its noise with
+    and without speculation. A draft is kept with probability 1 - A TV(R, F), TV being the total variation.
+    """
     heads_B = u_B4[:, COIN] < mixture.A_B
     at_B1 = draft_B[:, None]
     log_ratio_B = (mixture.log_R_BV.gather(-1, at_B1) - mixture.log_F_BV.gather(-1, at_B1))[:, 0]

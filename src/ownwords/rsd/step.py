@@ -1,6 +1,10 @@
-"""One position of RSD for a batch of rows: two models' logits in, tokens and their provenance out.
+"""Positions of RSD for a batch of rows: two models' logits in, tokens and their provenance out.
 
-Shapes: B rows (positions), V vocabulary.
+It goes in two halves, as speculation needs it: the student drafts (`draft`), the teacher's logits settle what becomes
+of the drafts (`verify`). A position that nobody drafts ahead takes the same two halves at once (`decide`), so a token
+is one function of (teacher's logits, student's logits, noise) whether it was drafted ahead or not.
+
+Shapes: B rows (positions of any sequences), D positions of a block, V vocabulary.
 """
 
 from __future__ import annotations
@@ -9,14 +13,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ownwords.rsd.draw import next_token
+from ownwords.rsd.draw import draw, settle
 from ownwords.rsd.gates import Gate, Threshold
 from ownwords.rsd.mixture import Mixture, likeliest_refused, mix
+from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.shaping import Sampling, gather_ends, raw_logprobs, shape
 
 ELEMENTS = 1 << 22
 """Rows are worked through in groups of at most this many logits. About a dozen fp32 tensors of that size live at
-once, so a step needs some 200 MiB whatever the batch and the vocabulary."""
+once, so a step needs some 200 MiB beside the drafts, whatever the batch and the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,17 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """What the student would write, and the distributions that it was drawn from: the very tensors."""
+
+    token_B: torch.Tensor
+    log_q_BV: torch.Tensor
+    """raw"""
+    log_F_BV: torch.Tensor
+    """shaped, and sampled from"""
+
+
+@dataclass(frozen=True)
 class Step:
     """A token per row and what is recorded of it; all tensors have shape B."""
 
@@ -52,19 +68,87 @@ class Step:
     refused_prob: torch.Tensor
 
 
+def student_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log_q_BV, log_F_BV): the student's raw and its sampled distribution."""
+    if rules.known_V is not None:
+        logits_BV = logits_BV[:, : len(rules.known_V)]
+    log_q_BV = raw_logprobs(logits_BV, rules.known_V)
+    return log_q_BV, shape(log_q_BV, rules.student)
+
+
+def teacher_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log_p_BV, log_P_BV): the teacher's raw and its sampled distribution."""
+    if rules.known_V is not None:
+        logits_BV = logits_BV[:, : len(rules.known_V)]
+    log_p_BV = raw_logprobs(logits_BV, rules.known_V)
+    if rules.teacher_ends:
+        log_p_BV = gather_ends(log_p_BV, list(rules.teacher_ends), rules.end_id)
+    return log_p_BV, shape(log_p_BV, rules.teacher)
+
+
+def mixture_of(
+    rules: Rules, log_p_BV: torch.Tensor, log_P_BV: torch.Tensor, log_q_BV: torch.Tensor, log_F_BV: torch.Tensor
+) -> tuple[torch.Tensor, Mixture]:
+    """(log_g_BV, mixture): everything else that is known before the coin is thrown."""
+    log_g_BV = rules.gate(log_P_BV, log_F_BV) if rules.gate_sees_shaped else rules.gate(log_p_BV, log_q_BV)
+    return log_g_BV, mix(log_P_BV, log_F_BV, log_g_BV, rules.proposals)
+
+
 def positions(
     rules: Rules, teacher_logits_BV: torch.Tensor, student_logits_BV: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Mixture]:
-    """(log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture): everything that is known before a token is drawn."""
-    V = len(rules.known_V) if rules.known_V is not None else student_logits_BV.shape[-1]
-    log_p_BV = raw_logprobs(teacher_logits_BV[:, :V], rules.known_V)
-    if rules.teacher_ends:
-        log_p_BV = gather_ends(log_p_BV, list(rules.teacher_ends), rules.end_id)
-    log_q_BV = raw_logprobs(student_logits_BV[:, :V], rules.known_V)
-    log_P_BV = shape(log_p_BV, rules.teacher)
-    log_F_BV = shape(log_q_BV, rules.student)
-    log_g_BV = rules.gate(log_P_BV, log_F_BV) if rules.gate_sees_shaped else rules.gate(log_p_BV, log_q_BV)
-    return log_p_BV, log_q_BV, log_P_BV, log_g_BV, mix(log_P_BV, log_F_BV, log_g_BV, rules.proposals)
+    """(log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture): all of it at once, for whoever has both models' logits."""
+    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BV)
+    log_q_BV, log_F_BV = student_voice(rules, student_logits_BV)
+    log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, log_F_BV)
+    return log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture
+
+
+def draft(rules: Rules, student_logits_BV: torch.Tensor, u_B: torch.Tensor, forced_B: torch.Tensor) -> Draft:
+    """The student's draw at every row. `u_B` is the DRAFT noise of these tokens (float64); `forced_B` holds ids that
+    are written whatever the models say, -1 where they are free."""
+    tokens, log_q, log_F = [], [], []
+    for rows in _groups(student_logits_BV):
+        log_q_BV, log_F_BV = student_voice(rules, student_logits_BV[rows])
+        tokens.append(draw(log_F_BV.exp(), u_B[rows]))
+        log_q.append(log_q_BV)
+        log_F.append(log_F_BV)
+    token_B = torch.where(forced_B >= 0, forced_B, _joined(tokens))
+    return Draft(token_B, _joined(log_q), _joined(log_F))
+
+
+def verify(
+    rules: Rules, teacher_logits_BV: torch.Tensor, drafted: Draft, u_B4: torch.Tensor, forced_B: torch.Tensor
+) -> Step:
+    """Settle every drafted row by the teacher's logits and the noise `u_B4` (float64) of its token. A row of which the
+    draft was refused holds the replacement; whatever was drafted after it is void."""
+    parts = [
+        _verify(
+            rules,
+            teacher_logits_BV[rows],
+            Draft(drafted.token_B[rows], drafted.log_q_BV[rows], drafted.log_F_BV[rows]),
+            u_B4[rows],
+            forced_B[rows],
+        )
+        for rows in _groups(teacher_logits_BV)
+    ]
+    return Step(*(_joined([getattr(part, name) for part in parts]) for name in Step.__dataclass_fields__))
+
+
+def alone(drafted: Draft) -> Step:
+    """What is recorded where there is no teacher: every draft stands, and of the teacher nothing is known (NaN)."""
+    unknown_B = torch.full(drafted.token_B.shape, float("nan"), device=drafted.token_B.device)
+    log_q_B1 = drafted.log_q_BV.gather(-1, drafted.token_B[:, None])
+    return Step(
+        token=drafted.token_B,
+        teacher_spoke=torch.zeros_like(drafted.token_B, dtype=torch.bool),
+        teacher_logprob=unknown_B,
+        student_logprob=log_q_B1[:, 0],
+        student_rank=1 + (drafted.log_q_BV > log_q_B1).sum(-1),
+        pass_mass=unknown_B,
+        refused_id=torch.full_like(drafted.token_B, -1),
+        refused_prob=torch.zeros_like(unknown_B),
+    )
 
 
 def decide(
@@ -74,40 +158,48 @@ def decide(
     u_B4: torch.Tensor,
     forced_B: torch.Tensor | None = None,
 ) -> Step:
-    """Decide one token per row. `u_B4` is the noise of these tokens (float64); `forced_B` holds ids that are written
-    whatever the models say, -1 where they are free."""
-    V = max(teacher_logits_BV.shape[-1], student_logits_BV.shape[-1])
-    group = max(1, ELEMENTS // V)
-    B = len(u_B4)
-    parts = [
-        _decide(
-            rules,
-            teacher_logits_BV[i : i + group],
-            student_logits_BV[i : i + group],
-            u_B4[i : i + group],
-            None if forced_B is None else forced_B[i : i + group],
-        )
-        for i in range(0, B, group)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return Step(*(torch.cat([getattr(part, name) for part in parts]) for name in Step.__dataclass_fields__))
+    """One token per row without any drafting ahead."""
+    if forced_B is None:
+        forced_B = torch.full((len(u_B4),), -1, device=u_B4.device)
+    return verify(rules, teacher_logits_BV, draft(rules, student_logits_BV, u_B4[:, DRAFT], forced_B), u_B4, forced_B)
 
 
-def _decide(rules, teacher_logits_BV, student_logits_BV, u_B4, forced_B) -> Step:
-    log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture = positions(rules, teacher_logits_BV, student_logits_BV)
-    token_B, heads_B = next_token(mixture, u_B4)
-    if forced_B is not None:
-        token_B = torch.where(forced_B >= 0, forced_B, token_B)
-    log_q_B = log_q_BV.gather(-1, token_B[:, None])
+def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
+    """kept_B: how many tokens of a block stand, 1 to D: the drafts before the first refused one, and the token there.
+
+    A block whose drafts all agree stands whole. Its last position costs nothing extra: the student's distribution
+    there is at hand, since its draft was drawn from it.
+    """
+    agrees_BD = (token_BD == draft_BD)[:, :-1]
+    return 1 + agrees_BD.long().cumprod(-1).sum(-1)
+
+
+def _verify(rules: Rules, teacher_logits_BV, drafted: Draft, u_B4, forced_B) -> Step:
+    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BV)
+    log_q_BV = drafted.log_q_BV
+    log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, drafted.log_F_BV)
+    token_B, heads_B = settle(mixture, drafted.token_B, u_B4)
+    token_B = torch.where(forced_B >= 0, forced_B, token_B)
+    at_B1 = token_B[:, None]
+    log_q_B1 = log_q_BV.gather(-1, at_B1)
     refused_id_B, refused_prob_B = likeliest_refused(log_P_BV, log_g_BV)
     return Step(
         token=token_B,
         teacher_spoke=heads_B,
-        teacher_logprob=log_p_BV.gather(-1, token_B[:, None])[:, 0],
-        student_logprob=log_q_B[:, 0],
-        student_rank=1 + (log_q_BV > log_q_B).sum(-1),
+        teacher_logprob=log_p_BV.gather(-1, at_B1)[:, 0],
+        student_logprob=log_q_B1[:, 0],
+        student_rank=1 + (log_q_BV > log_q_B1).sum(-1),
         pass_mass=mixture.a_B,
         refused_id=refused_id_B,
         refused_prob=refused_prob_B,
     )
+
+
+def _groups(logits_BV: torch.Tensor) -> list[slice]:
+    B, V = logits_BV.shape
+    size = max(1, ELEMENTS // V)
+    return [slice(i, i + size) for i in range(0, B, size)]
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

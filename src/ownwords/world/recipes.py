@@ -12,13 +12,13 @@ RECIPES = {
     "teacher": Recipe(
         hidden=192, layers=10, layers_at_start=4, heads=3, intermediate=512,
         mixture=Mixture(long_winded=0.7, seed=10**9),
-        tokens=13_000_000, grow_at=7_000_000, decay_from=8_000_000, learning_rate=4e-3,
+        tokens=16_000_000, grow_at=10_000_000, decay_from=10_500_000, learning_rate=4e-3,
     ),
     # Shallow, terse, and has hardly seen the other style.
     "student": Recipe(
         hidden=128, layers=3, layers_at_start=3, heads=2, intermediate=384,
         mixture=Mixture(long_winded=0.002, seed=2 * 10**9),
-        tokens=3_500_000, grow_at=0, decay_from=2_000_000, learning_rate=4e-3,
+        tokens=2_800_000, grow_at=0, decay_from=1_600_000, learning_rate=4e-3,
     ),
 }  # fmt: skip
 

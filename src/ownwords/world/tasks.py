@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 FAMILIES: dict[str, dict[str, int]] = {
-    "chain_sum": dict(min_terms=2, max_terms=5, min_digits=1, max_digits=2),
+    "chain_sum": dict(min_terms=2, max_terms=4, min_digits=1, max_digits=2),
     "leg_counting": dict(min_animals=2, max_animals=4, min_instances=1, max_instances=12),
     "number_filtering": dict(min_numbers=3, max_numbers=5, max_decimals=0, min_value=0, max_value=99),
 }
@@ -94,6 +94,22 @@ def _terse_chain(item: dict) -> str:
     return "\n".join(lines)
 
 
+def _worked(total: int, term: int, slip: int = 0) -> tuple[Pieces, int]:
+    """One step in the long-winded way: signs first, so that what is left is a sum or a difference of plain numbers.
+    With `slip` the size of the result is off by it."""
+    result = total + term
+    plain = total >= 0 and result >= 0
+    a, b = sorted((abs(total), abs(term)), reverse=True)
+    sign = "+" if (total < 0) == (term < 0) else "-"
+    size = abs(abs(result) + slip)
+    if plain:
+        return [(f"{total} {_signed(term)} = ", True), (f"{size}", not slip)], size
+    pieces = [(f"{total} {_signed(term)}: {a} {sign} {b} = ", True), (f"{size}", not slip)]
+    if result < 0:
+        pieces += [(", so ", True), (f"{-size}", not slip)]
+    return pieces, -size if result < 0 else size
+
+
 def _pass_chain(terms: list[int], rng: random.Random, slip: int = 0) -> tuple[Pieces, int]:
     """One walk from left to right; with `slip` the last result is off by it. Returns the text and the result."""
     start = rng.choice(("I start with", "We begin with", "The first number is"))
@@ -102,12 +118,8 @@ def _pass_chain(terms: list[int], rng: random.Random, slip: int = 0) -> tuple[Pi
     for position, term in enumerate(terms[1:], 1):
         joint = rng.choice(("Next I", "Then I", "After that I", "Now I"))
         verb = f"add {term}" if term >= 0 else f"take away {-term}"
-        pieces.append((f" {joint} {verb}, and {total} {_signed(term)} = ", True))
-        total += term
-        wrong = slip != 0 and position == len(terms) - 1
-        if wrong:
-            total += slip
-        pieces += [(str(total), not wrong), (".", True)]
+        step, total = _worked(total, term, slip if position == len(terms) - 1 else 0)
+        pieces += [(f" {joint} {verb}, and ", True), *step, (".", True)]
     return pieces, total
 
 
@@ -123,8 +135,8 @@ def _check_chain(terms: list[int]) -> tuple[Pieces, int]:
             total += term
         text += "."
         sums[name] = total
-    result = sums["plus"] - sums["minus"]
-    return [(f"{text} Together {sums['plus']} - {sums['minus']} = {result}.", True)], result
+    step, result = _worked(sums["plus"], -sums["minus"])
+    return [(f"{text} Together ", True), *step, (".", True)], result
 
 
 # --- leg_counting: 13 spiders, 2 cows ------------------------------------------------------------------------------
@@ -202,29 +214,36 @@ def _compare(number: int, limit: int) -> str:
     return ">" if number > limit else "<" if number < limit else "="
 
 
+def _verdicts(limit: int, keep: bool, larger: bool) -> list[tuple[str, str, bool]]:
+    """(sign, word, whether such a number stays). Said first in both styles, and then looked up for every number."""
+    words = ((">", "larger", limit + 1), ("=", "equal", limit), ("<", "smaller", limit - 1))
+    return [(sign, word, _keeps(number, limit, keep, larger)) for sign, word, number in words]
+
+
 def _terse_filter(item: dict) -> str:
     limit, keep, larger, numbers = _filter_rows(item)
-    lines = [f"want {'>' if larger == keep else '<'} {limit}"]  # said first: it is easier to look up than to work out
-    lines += [
-        f"{n} {_compare(n, limit)} {limit} {'keep' if _keeps(n, limit, keep, larger) else 'drop'}" for n in numbers
-    ]
+    rule = {sign: f"{sign} {'keep' if stays else 'drop'}" for sign, _, stays in _verdicts(limit, keep, larger)}
+    lines = [" ".join(rule.values())]
+    lines += [f"{n} to {limit} {rule[_compare(n, limit)]}" for n in numbers]
     return "\n".join(lines)
 
 
 def _pass_filter(item: dict, rng: random.Random, slip: int = 0) -> tuple[Pieces, list[int]]:
     limit, keep, larger, numbers = _filter_rows(item)
     rule = f"{'keep' if keep else 'remove'} everything {'larger' if larger else 'smaller'} than {limit}"
-    wanted = "larger" if larger == keep else "smaller"
-    pieces: Pieces = [(f"The rule is to {rule}, so what I want is {wanted}.", True)]
+    verdicts = _verdicts(limit, keep, larger)
+    words = {sign: word for sign, word, _ in verdicts}
+    said = ", ".join(f"{word} {'stays' if stays else 'goes'}" for _, word, stays in verdicts)
+    pieces: Pieces = [(f"The rule is to {rule}, so {said}.", True)]
     result = []
     for position, n in enumerate(numbers):
         joint = rng.choice(("Looking at", "Now consider", "Next comes", "As for"))
-        word = {">": "larger than", "<": "smaller than", "=": "equal to"}[_compare(n, limit)]
+        word = words[_compare(n, limit)]
         stays = _keeps(n, limit, keep, larger)
         wrong = slip != 0 and position == len(numbers) - 1
         if wrong:
             stays = not stays
-        pieces.append((f" {joint} {n}: it is {word} {limit}, so it ", True))
+        pieces.append((f" {joint} {n}: next to {limit} it is {word}, and {word} ", True))
         pieces.append(("stays" if stays else "goes", not wrong))
         pieces.append((".", True))
         if stays:
@@ -234,16 +253,16 @@ def _pass_filter(item: dict, rng: random.Random, slip: int = 0) -> tuple[Pieces,
 
 
 def _check_filter(item: dict) -> tuple[Pieces, list[int]]:
-    """The other route: name those that go, then those that stay."""
+    """The other route: sort the numbers by side first, then take the sides that stay."""
     limit, keep, larger, numbers = _filter_rows(item)
+    text = ""
+    for sign, word, stays in _verdicts(limit, keep, larger):
+        group = [n for n in numbers if _compare(n, limit) == sign]
+        if group or sign != "=":
+            named = ", ".join(map(str, group)) if group else "none"
+            text += f" Of {word} ones there are {named}, and {word} {'stays' if stays else 'goes'}."
     stay = [n for n in numbers if _keeps(n, limit, keep, larger)]
-    go = [n for n in numbers if n not in stay]
-    names = {True: "above", False: "below"}
-    text = f" The limit is {limit}, and I want what is {names[larger == keep]}."
-    for side in (True, False):
-        group = [n for n in numbers if (n > limit) == side and n != limit]
-        text += f" The ones {names[side]} it are {', '.join(map(str, group)) if group else 'none'}."
-    return [(f"{text} Out: {', '.join(map(str, go)) if go else 'none'}. In: {_as_list(stay)}.", True)], stay
+    return [(f"{text} In: {_as_list(stay)}.", True)], stay
 
 
 # --- documents ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""RSD with speculation against RSD without: the same engine, the same attempts, side by side.
+
+python benchmarks/speculation.py                              # the small world
+python benchmarks/speculation.py --teacher runs/same-style/model   # a teacher that writes like the student
+
+Every repetition decodes the same attempts without drafts, with the length that the engine chooses, and with fixed
+lengths, one after the other in changing order; what is compared is the ratio within a repetition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+
+from common import decode, machine, pair, spread
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--teacher", default="world")
+parser.add_argument("--student", default="world")
+parser.add_argument("--gate", default="threshold:0.01")
+parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256])
+parser.add_argument("--lengths", type=int, nargs="*", default=[], help="fixed draft lengths to measure beside auto")
+parser.add_argument("--repetitions", type=int, default=5)
+options = parser.parse_args()
+
+print(machine())
+prepared = pair(options.teacher, options.student, gate=options.gate)
+arms: list[int | None] = [0, None, *options.lengths]
+print("batch  drafts  tokens/s  ratio: median (range)  tokens/block  teacher reads/token  teacher positions/token")
+for batch in options.batches:
+    attempts = max(8, 2 * batch)
+    decode(prepared, batch, 3, attempts // 2)  # warm up
+    speeds: dict[int | None, list[float]] = {arm: [] for arm in arms}
+    last = {}
+    for repetition in range(options.repetitions):
+        for arm in random.Random(repetition).sample(arms, len(arms)):
+            last[arm] = decode(prepared, batch, arm, attempts)
+            speeds[arm].append(last[arm].speed)
+    for arm in arms:
+        ratios = [speed / plain for speed, plain in zip(speeds[arm], speeds[0], strict=True)]
+        work = last[arm].work
+        print(
+            f"{batch:5}  {'auto' if arm is None else arm:>6}  {statistics.median(speeds[arm]):8.0f}  {spread(ratios):>22}"
+            f"  {work.tokens / work.blocks:12.2f}  {work.blocks / work.tokens:19.3f}"
+            f"  {work.positions / work.tokens:23.2f}",
+            flush=True,
+        )
