@@ -48,7 +48,7 @@ class Run:
 
 
 def decode(prepared: Prepared, batch: int, draft_length: int | None, attempts: int) -> Run:
-    """Decode that many attempts, the problems in turn, refilling slots as they come free; nothing is judged or stored."""
+    """Decode that many attempts, the problems in turn, refilling slots as they come free; nothing is judged or kept."""
     engine = LocalEngine(
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
         batch, prepared.capacity, draft_length,

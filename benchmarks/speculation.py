@@ -40,8 +40,9 @@ for batch in options.batches:
     for arm in arms:
         ratios = [speed / plain for speed, plain in zip(speeds[arm], speeds[0], strict=True)]
         work = last[arm].work
+        name = "auto" if arm is None else arm
         print(
-            f"{batch:5}  {'auto' if arm is None else arm:>6}  {statistics.median(speeds[arm]):8.0f}  {spread(ratios):>22}"
+            f"{batch:5}  {name:>6}  {statistics.median(speeds[arm]):8.0f}  {spread(ratios):>22}"
             f"  {work.tokens / work.blocks:12.2f}  {work.blocks / work.tokens:19.3f}"
             f"  {work.positions / work.tokens:23.2f}",
             flush=True,

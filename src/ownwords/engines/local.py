@@ -214,7 +214,7 @@ class LocalEngine:
         return logits_BDV.transpose(0, 1).flatten(0, 1).to(token_DB.device), ends_BD
 
     def _fetch(self, step: Step, kept_B: torch.Tensor, forced_DB: torch.Tensor) -> tuple[dict, np.ndarray]:
-        """Everything that is recorded, in one transfer: column name -> (D, B), and kept_B. Ids stay exact in float64."""
+        """All that is recorded, in one transfer: column name -> (D, B), and kept_B. Ids stay exact in float64."""
         D, B = forced_DB.shape
         packed = torch.stack([getattr(step, name).double() for name in Step.__dataclass_fields__]).view(-1, D, B)
         packed = torch.cat([packed, kept_B.double().expand(1, D, B), forced_DB.double()[None]]).cpu().numpy()

@@ -30,9 +30,9 @@ class _Cost:
     xy: float = 0.0
 
     def add(self, positions: int, seconds: float) -> None:
-        self.n, self.x, self.y = (
-            MEMORY * old + new for old, new in ((self.n, 1), (self.x, positions), (self.y, seconds))
-        )
+        self.n = MEMORY * self.n + 1
+        self.x = MEMORY * self.x + positions
+        self.y = MEMORY * self.y + seconds
         self.xx = MEMORY * self.xx + positions * positions
         self.xy = MEMORY * self.xy + positions * seconds
 

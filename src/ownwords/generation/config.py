@@ -158,8 +158,8 @@ class GenerateConfig:
 
 
 SCOPE = {
-    "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "draft_length", "teacher_device", "student_device",
-    "check_workers", "check_deadline", "preset",
+    "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "draft_length", "teacher_device",
+    "student_device", "check_workers", "check_deadline", "preset",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
 
