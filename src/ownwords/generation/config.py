@@ -103,8 +103,8 @@ class GenerateConfig:
     """forced start of every completion, where the tokenizer has the tag; empty for none"""
 
     seed: int = 0
-    batch: int = 64
-    """the most attempts to decode together; fewer where memory asks for it"""
+    batch: int | Literal["auto"] = "auto"
+    """the most attempts to decode together; auto for as many as memory holds, 256 at most"""
     draft_length: int | Literal["auto"] = "auto"
     """drafts of the student that the teacher reads in one pass; 0 for none, auto for whatever is fastest; traces do not
     depend on it"""
@@ -119,7 +119,8 @@ class GenerateConfig:
         _at_least("max-attempts", self.max_attempts, 1)
         _at_least("max-tokens", self.max_tokens, 2)
         _at_least("limit", self.limit, 1)
-        _at_least("batch", self.batch, 1)
+        if self.batch != "auto":
+            _at_least("batch", self.batch, 1)
         _at_least("check-workers", self.check_workers, 1)
         _at_least("repetition-window", self.repetition_window, 0)
         if self.draft_length != "auto" and not 0 <= self.draft_length <= 64:

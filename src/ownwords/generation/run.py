@@ -36,6 +36,9 @@ from ownwords.rsd.step import Rules
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
+LARGEST_BATCH = 256
+"""More rows than this hardly give more tokens per second, and are lost to a kill."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -97,7 +100,9 @@ def prepare(config: GenerateConfig) -> Prepared:
         end_id=student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else ends[0],
     )
     stops = Stops(frozenset(ends), config.max_fallback, config.repetition_window)
-    slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, config.batch)
+    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
+    most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
+    slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
     return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
 
 
