@@ -47,6 +47,8 @@ def pair(case: str) -> tuple[Bigram, Bigram, Sampling, Sampling]:
             return Bigram(teacher), Bigram(student), plain, plain
         case "warm, nucleus":
             return Bigram(teacher), Bigram(student), Sampling(0.7, 0.8), Sampling(0.7, 0.9)
+        case "warm":
+            return Bigram(teacher / 2), Bigram(student / 2), Sampling(0.6, 1.0), Sampling(0.6, 1.0)
         case "one-hot P":
             return Bigram(teacher), Bigram(student), Sampling(0.0, 1.0), Sampling(0.7, 1.0)
         case "sparse":  # pools of two, often disjoint
@@ -57,7 +59,7 @@ def pair(case: str) -> tuple[Bigram, Bigram, Sampling, Sampling]:
     raise AssertionError(case)
 
 
-CASES = ("plain", "warm, nucleus", "one-hot P", "sparse", "underflow")
+CASES = ("plain", "warm", "warm, nucleus", "one-hot P", "sparse", "underflow")
 
 
 def rules_of(case: str, gate: str, proposals: float) -> Rules:
@@ -169,9 +171,8 @@ def test_every_token_is_the_same_for_every_draft_length(case):
 
 @pytest.mark.parametrize("mistake", ["none", "bonus from P", "residual from P", "shaped q", "stale q", "wrong K"])
 def test_planted_mistakes_are_noticed(mistake):
-    gate = "threshold:0.2"
-    teacher, student, *_ = pair("warm, nucleus")
-    rules = right = rules_of("warm, nucleus", gate, 2)
+    teacher, student, *_ = pair("warm")
+    rules = right = rules_of("warm", "threshold:0.15", 2)
     if mistake == "shaped q":
         rules = Rules(gate=right.gate, proposals=2, teacher=right.teacher, student=right.student, gate_sees_shaped=True)
     elif mistake == "wrong K":

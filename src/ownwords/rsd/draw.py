@@ -10,19 +10,18 @@ import torch
 from ownwords.rsd.mixture import Mixture
 from ownwords.rsd.noise import COIN, KEEP, RESIDUAL
 
-BLOCK = 512
-
 
 def draw(weights_BV: torch.Tensor, u_B: torch.Tensor) -> torch.Tensor:
     """Inverse CDF in id order: ids_B with probability proportional to `weights_BV` (fp32, not all zero in a row).
 
-    Two levels with fp64 sums, since an fp32 running sum over 150,000 words drifts. An id of weight zero is never
+    Two levels with fp64 running sums, since an fp32 one over 150,000 words drifts. An id of weight zero is never
     drawn, not even at u = 0 or u = 1.
     """
     B, V = weights_BV.shape
-    size = min(BLOCK, V)
+    size = 1 << (V.bit_length() // 2)  # about as many blocks as words in a block
     blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % size)).view(B, -1, size)
-    block, rest_B = _pick(blocks_BNK.sum(-1, dtype=torch.float64), u_B, None)
+    # Within a block the fp32 sum is good to its last digits; it is the long running sum that is not.
+    block, rest_B = _pick(blocks_BNK.sum(-1).double(), u_B, None)
     inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block].double()
     within, _ = _pick(inside_BK, None, rest_B)
     return block * size + within

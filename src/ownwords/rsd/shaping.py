@@ -71,19 +71,22 @@ def shape(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return shaped_BV
 
 
-FEW = 1024
+TIERS = (16, 1024)
 """Candidates among which a nucleus is looked for before the whole vocabulary is sorted."""
 
 
 def _truncate(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Top-k, then top-p. Sorting 150,000 words costs more than a small model's step, and a nucleus is nearly always
-    found among the likeliest few; rows where it is not are sorted whole."""
-    if log_p_BV.shape[-1] <= 2 * FEW:
-        return _truncate_among(log_p_BV, log_p_BV.shape[-1], sampling)[0]
-    kept_BV, found_B = _truncate_among(log_p_BV, FEW, sampling)
+    """Top-k, then top-p. Sorting the vocabulary costs more than a small model's step, and a nucleus is nearly always
+    found among the likeliest few; rows where it is not are looked at again among more."""
+    B, V = log_p_BV.shape
+    tiers = [n for n in TIERS if sampling.top_k < n < V / 2] + [V]
+    kept_BV, found_B = _truncate_among(log_p_BV, tiers[0], sampling)
     rows = (~found_B).nonzero()[:, 0]
-    if len(rows):
-        kept_BV[rows] = _truncate_among(log_p_BV[rows], log_p_BV.shape[-1], sampling)[0]
+    for n in tiers[1:]:
+        if not len(rows):
+            break
+        kept_BV[rows], found_R = _truncate_among(log_p_BV[rows], n, sampling)
+        rows = rows[~found_R]
     return kept_BV
 
 
@@ -105,6 +108,6 @@ def _truncate_among(log_p_BV: torch.Tensor, n: int, sampling: Sampling) -> tuple
     total_B1 = mass_BN.sum(-1, keepdim=True) if sampling.top_k else mass_BN.new_ones(())
     if sampling.top_p < 1:
         keep_BN &= mass_BN.cumsum(-1) - mass_BN < sampling.top_p * total_B1
-    found_B = (keep_BN & (values_BN == last_B[:, None])).sum(-1) == 0
+    found_B = (keep_BN & (values_BN == last_B[:, None])).sum(-1) == 0 if n < V else torch.ones_like(last_B, dtype=bool)
     kept_BN = values_BN.masked_fill(~keep_BN, IMPOSSIBLE)
     return torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BN, torch.log_softmax(kept_BN, dim=-1)), found_B
