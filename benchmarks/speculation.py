@@ -19,17 +19,19 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--teacher", default="world")
 parser.add_argument("--student", default="world")
 parser.add_argument("--gate", default="threshold:0.01")
+parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256])
 parser.add_argument("--lengths", type=int, nargs="*", default=[], help="fixed draft lengths to measure beside auto")
 parser.add_argument("--repetitions", type=int, default=5)
 options = parser.parse_args()
 
 print(machine())
-prepared = pair(options.teacher, options.student, gate=options.gate)
+dtypes = dict(teacher_dtype=options.dtype, student_dtype=options.dtype)
+prepared = pair(options.teacher, options.student, gate=options.gate, **dtypes)
 arms: list[int | None] = [0, None, *options.lengths]
 print("batch  drafts  tokens/s  ratio: median (range)  tokens/block  teacher reads/token  teacher positions/token")
 for batch in options.batches:
-    attempts = max(8, 2 * batch)
+    attempts = max(16, 4 * batch)
     decode(prepared, batch, 3, attempts // 2)  # warm up
     speeds: dict[int | None, list[float]] = {arm: [] for arm in arms}
     last = {}

@@ -160,9 +160,11 @@ class LocalEngine:
         kept_B = kept(step.token.view(D, B).T, token_DB.T)
         values, kept_counts = self._fetch(step, kept_B, forced_DB)
         self._rewind(kept_counts, D, ends_BD)
-        finished = self._record(values, kept_counts)
-        stood = int(kept_counts.sum()) - B
-        self.pace.tell(B, D - 1, time.perf_counter() - started, stood, stood + int((kept_counts < D).sum()))
+        finished, written_B = self._record(values, kept_counts)
+        # An attempt that ends inside a block cuts it short as a refusal does: longer blocks pay less for short traces.
+        stood = int(written_B.sum()) - B
+        self.pace.tell(B, D - 1, time.perf_counter() - started, stood, stood + int((written_B < D).sum()))
+        self.work.tokens += stood + B
         self.work.blocks += B
         self.work.draft_steps += B * D
         return finished
@@ -234,8 +236,10 @@ class LocalEngine:
             read_B = ends_BD[np.arange(len(kept_counts)), kept_counts - 1].tolist()
             self.teacher.rewind([n - fed + r for n, r in zip(self.teacher.lengths, read_B, strict=True)])
 
-    def _record(self, values: dict[str, np.ndarray], kept_counts: np.ndarray) -> list[Finished]:
+    def _record(self, values: dict[str, np.ndarray], kept_counts: np.ndarray) -> tuple[list[Finished], np.ndarray]:
+        """Write down what was kept, up to where a row ends; the attempts that this ended, and tokens per row."""
         finished = []
+        written_B = np.zeros_like(kept_counts)
         for i in reversed(range(len(self.rows))):
             row, k = self.rows[i], min(int(kept_counts[i]), len(self.rows[i].request.noise) - self.rows[i].written)
             for name, value_DB in values.items():
@@ -244,7 +248,7 @@ class LocalEngine:
             for source in values["source"][:k, i].tolist():
                 row.written += 1
                 row.fallbacks += source == STUDENT
-                self.work.tokens += 1
+                written_B[i] += 1
                 token_ids, forced = row.columns["token_ids"], len(row.request.forced)
                 reason = self.stops.reason(token_ids, row.written, row.fallbacks, forced)
                 if reason:
@@ -258,7 +262,7 @@ class LocalEngine:
                         reason = reason or "length"  # spelled tokens have used up the teacher's room
             if reason:
                 finished.append(self._finish(i, reason))
-        return finished
+        return finished, written_B
 
     def _finish(self, i: int, reason: str) -> Finished:
         row = self.rows[i]
