@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -61,7 +63,9 @@ def show(
 
             Console(highlight=False).print(summary_table({str(run): summarise(store.traces())}))
     if svg:
-        console.save_svg(str(svg), title=f"problem {trace.problem_id}, attempt {trace.attempt}")
+        # rich would have the picture fetch its font from the network; any monospaced one of the reader's will do
+        plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        console.save_svg(str(svg), title=f"problem {trace.problem_id}, attempt {trace.attempt}", code_format=plain)
 
 
 def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
