@@ -1,0 +1,189 @@
+"""From trace sets to one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ownwords import __version__
+from ownwords.reports.attention import Finding, findings
+from ownwords.reports.measure import Attempt, Measured, measure
+from ownwords.reports.payload import Texts, block, shown
+from ownwords.reports.pictures import Picture, pictures
+from ownwords.reports.sources import open_sources
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.summary import described
+
+SCRIPTS = ("decode.js", "overview.js", "browser.js", "reader.js", "start.js")
+LOOKED_AT = 0.5
+"""share of the budget that problems which deserve a look may take before the others are drawn"""
+SHOWN_CONFIG = 400
+"""characters of a setting"""
+
+
+def write_report(
+    paths: Sequence[Path],
+    out: Path,
+    budget: float = 16.0,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Write the report about the trace sets at `paths`, side by side in their order, to the HTML file `out`.
+
+    Figures and pictures are about all traces; the traces of so many problems are embedded as fit into `budget`
+    (MiB), and the page says of how many.
+
+    Raises ValueError if `out` exists and `overwrite` is not set, or for whatever `open_sources` refuses.
+    """
+    if not budget > 0:
+        raise ValueError(f"budget is {budget:g}, expected MiB above 0")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise ValueError(f"{out} exists already: name another --out, or set --overwrite")
+    with open_sources(paths) as sources:
+        sets = []
+        for source in sources:
+            tell(f"reading {source.name}")
+            sets.append(measure(source))
+        tell("drawing")
+        drawn = pictures(sets)
+        tell("embedding traces")
+        found = findings(sets)
+        data = {**_facts(sets, drawn), **_embedded(sets, found, budget)}
+    page = render(data, title=" · ".join(one.name for one in sets))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with plain_errors(out.parent), replacing([out]) as [file]:
+        file.write(page)
+
+
+def render(data: dict[str, Any], title: str) -> bytes:
+    """The page. What the data says is text everywhere: it stands in a script element as JSON without any character
+    that HTML reads, and reaches the document through `textContent`. The page's own script and style are the only ones
+    that its security policy lets run, and it may load nothing."""
+    folder = resources.files("ownwords.reports") / "page"
+    script = '"use strict";\n' + "\n".join((folder / name).read_text("utf-8") for name in SCRIPTS)
+    style = (folder / "page.css").read_text("utf-8")
+    assert "</script" not in script and "</style" not in style
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII, so U+2028 and the like are escaped
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    template = Template((folder / "page.html").read_text("utf-8"))
+    page = template.substitute(policy=policy, style=style, script=script, data=text, title=_escaped(shown(title)))
+    return page.encode()
+
+
+def _facts(sets: list[Measured], drawn: list[Picture]) -> dict[str, Any]:
+    """What the page says of the sets as wholes."""
+    return {
+        "made": f"ownwords {__version__}, {date.today().isoformat()}",
+        "sets": [{"name": shown(one.name), "gate": one.source.gate, "mixes": one.source.mixes} for one in sets],
+        "overview": _rows([{**described(one.summary), **_speed(one)} for one in sets]),
+        "pictures": [
+            {**asdict(picture), "light": _data_url(picture.light), "dark": _data_url(picture.dark)} for picture in drawn
+        ],
+        "config": _rows([one.source.config for one in sets]),
+        "versions": _rows([one.source.versions for one in sets]),
+    }
+
+
+def _embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict[str, Any]:
+    """The traces of as many problems as fit, in the order of the sets, and where they are to be looked at."""
+    problems = {id_: problem for one in reversed(sets) for id_, problem in one.source.problems.items()}
+    in_order = [*dict.fromkeys(id_ for one in sets for id_ in one.source.problems)]
+    attempts: list[dict[str, list[Attempt]]] = [{} for _ in sets]
+    for by_problem, one in zip(attempts, sets):
+        for attempt in one.attempts:
+            by_problem.setdefault(attempt.problem_id, []).append(attempt)
+    texts, blocks, size = Texts(), {}, 0.0
+    wanted = {id_ for finding in found for _, id_, _ in finding.places}
+    # Ids are hashes of the questions, so their order is a random one that does not change.
+    for first, share in ((True, LOOKED_AT), (False, 1.0)):
+        for id_ in sorted(set(in_order) - {*blocks}):
+            if (first and id_ not in wanted) or (size >= share * budget * 2**20 and blocks):
+                continue
+            before = texts.characters
+            blocks[id_] = [block(one.source.traces(id_), one.source, texts) for one in sets]
+            size += sum(map(len, blocks[id_])) + texts.characters - before
+    chosen = [id_ for id_ in in_order if id_ in blocks]
+    place = {id_: number for number, id_ in enumerate(chosen)}
+    return {
+        "total": len(in_order),
+        "texts": texts.table(),
+        "problems": [
+            {
+                "id": id_,
+                "question": shown(problems[id_].question.strip()),
+                "answer": shown(problems[id_].answer),
+                "source": shown(problems[id_].source),
+                "attempts": [[_attempt(a) for a in by_problem.get(id_, [])] for by_problem in attempts],
+                "blocks": blocks[id_],
+            }
+            for id_ in chosen
+        ],
+        "findings": [
+            {
+                "title": shown(finding.title),
+                "note": finding.note,
+                "attempts": len(finding.places),
+                "problems": len({id_ for _, id_, _ in finding.places}),
+                "places": [[place[id_], which, attempt] for which, id_, attempt in finding.places if id_ in place],
+            }
+            for finding in found
+        ],
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    keys = ("attempt", "verdict", "tokens", "seconds")
+    return {
+        **{key: _number(getattr(attempt, key)) for key in keys},
+        "finish": attempt.finish_reason,
+        "fallback": attempt.fallback_rate,
+        "surprisal": _number(attempt.surprisal),
+        "implausible": _number(attempt.implausible),
+        "answer": shown(attempt.answer),
+    }
+
+
+def _speed(one: Measured) -> dict[str, str]:
+    return {"speed of one attempt, tokens/s (median)": "–" if math.isnan(one.speed) else f"{one.speed:,.1f}"}
+
+
+def _rows(columns: list[dict[str, Any]]) -> list[list[str]]:
+    """Label and one cell per set, for every label that some set has."""
+    labels = dict.fromkeys(label for column in columns for label in column)
+    cells = [[_said(column[label]) if label in column else "–" for column in columns] for label in labels]
+    return [[shown(label), *row] for label, row in zip(labels, cells)]
+
+
+def _said(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown(text if len(text) <= SHOWN_CONFIG else text[:SHOWN_CONFIG] + "…")
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _data_url(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
