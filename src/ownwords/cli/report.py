@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -33,9 +34,22 @@ def report(
     if not sets:
         raise ValueError("no set is named, expected one or more run directories: ownwords report RUN [RUN ...]")
     console = Console(highlight=False, soft_wrap=True)
+    path = out or sets[0] / "report.html"
     with console.status("loading") as status:
-        from ownwords.reports.report import write_report
-
-        path = out or sets[0] / "report.html"
-        write_report(sets, path, budget, overwrite, status.update)
+        report_writer()(sets, path, budget, overwrite, status.update)
     console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser")
+
+
+class NoPictures(ValueError):
+    """matplotlib is not installed."""
+
+
+def report_writer() -> Callable[..., None]:
+    """`ownwords.reports.report.write_report`. Raises NoPictures where it cannot be imported for want of matplotlib."""
+    try:
+        from ownwords.reports.report import write_report
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("matplotlib"):
+            raise
+        raise NoPictures("a report has pictures by matplotlib: pip install 'ownwords[report]'") from error
+    return write_report

@@ -20,6 +20,7 @@ class Finding:
 
     title: str
     note: str
+    """what the title does not say; empty where it says all"""
     places: list[tuple[int, str, int]]
     """(set, problem id, attempt)"""
 
@@ -54,13 +55,13 @@ def findings(sets: list[Measured]) -> list[Finding]:
     for i, one in enumerate(sets):
         if judged[i]:
             never = {*one.verdicts_by_problem()} - solved[i]
-            found.append(_problems(sets, [i], never, f"never solved: {one.name}", "no attempt of this set is correct"))
+            found.append(_problems(sets, [i], never, f"never solved by {one.name}"))
     for i, one in enumerate(sets):
         for j, other in enumerate(sets):
             if i != j and 0 in (i, j) and judged[i] and judged[j]:
                 only = (solved[i] & {*other.verdicts_by_problem()}) - solved[j]
                 title = f"solved by {one.name}, not by {other.name}"
-                found.append(_problems(sets, [i, j], only, title, "both attempted it"))
+                found.append(_problems(sets, [i, j], only, title))
     found += [_hardest(sets, i) for i in range(len(sets))]
     return [finding for finding in found if finding.places]
 
@@ -70,9 +71,9 @@ def _all(sets: list[Measured], title: str, note: str, wanted: Callable[[Measured
     return Finding(title, note, places)
 
 
-def _problems(sets: list[Measured], which: list[int], problems: set[str], title: str, note: str) -> Finding:
+def _problems(sets: list[Measured], which: list[int], problems: set[str], title: str) -> Finding:
     places = [(i, a.problem_id, a.attempt) for i in which for a in sets[i].attempts if a.problem_id in problems]
-    return Finding(title, note, places)
+    return Finding(title, "", places)
 
 
 def _hardest(sets: list[Measured], i: int) -> Finding:
@@ -80,7 +81,7 @@ def _hardest(sets: list[Measured], i: int) -> Finding:
     correct = [a for a in sets[i].attempts if a.verdict == "correct" and not math.isnan(a.surprisal)]
     hardest = sorted(correct, key=lambda a: -a.surprisal)[:HARDEST]
     return Finding(
-        f"correct and most surprising: {sets[i].name}",
-        f"the {len(hardest)} correct attempts with the highest mean surprisal under the student",
+        f"correct, but the most surprising: {sets[i].name}",
+        "",
         [(i, a.problem_id, a.attempt) for a in hardest],
     )

@@ -8,13 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
-try:
-    from matplotlib import rc_context
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ValueError("the report's pictures need matplotlib: pip install 'ownwords[report]'") from error
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ownwords.reports.measure import MASS_EDGES, RANK_EDGES, SURPRISAL_EDGES, Measured
 from ownwords.traces.summary import IMPLAUSIBLE
@@ -100,9 +96,8 @@ def _verdicts(axes: Axes, sets: list[Measured], theme: Theme) -> str:
     left, said = np.zeros(len(sets)), [""] * len(sets)
     for kind, colour, hatch in zip(("correct", "incorrect", "other"), theme.verdicts, HATCHES):
         share = np.array([_share(one, kind) for one in sets])
-        axes.barh(
-            names, share, left=left, color=colour, hatch=hatch, edgecolor=theme.faint, linewidth=0, label=kind, height=0.6
-        )  # fmt: skip
+        style = {"color": colour, "hatch": hatch, "edgecolor": theme.faint, "linewidth": 0}
+        axes.barh(names, share, left=left, height=0.6, label=kind, **style)
         left += share
         said = [f"{text}, {value:.1%} {kind}" if text else f"{value:.1%} {kind}" for text, value in zip(said, share)]
     axes.invert_yaxis()
@@ -137,14 +132,14 @@ def _surprisal(axes: Axes, sets: list[Measured], theme: Theme) -> str:
         axes.plot(SURPRISAL_EDGES, _at_least(one.surprisal_counts), label=_short(one.name))
     limit = -math.log(IMPLAUSIBLE)
     axes.axvline(limit, color=theme.ink, linewidth=0.8)
-    axes.annotate(" p = 1 %", (limit, 1), va="top", xycoords=("data", "axes fraction"))
+    axes.annotate(" p = 1%", (limit, 1), va="top", xycoords=("data", "axes fraction"))
     axes.set_yscale("log")
     axes.set_xlabel("surprisal, nats")
-    axes.set_ylabel("share of the tokens that surprise more")
+    axes.set_ylabel("share of tokens beyond")
     axes.yaxis.set_major_formatter(_percent)
     _legend(axes, sets)
     return "; ".join(
-        f"{one.name}: mean {one.summary.mean_surprisal:.2f} nats, {one.summary.implausible:.2%} of the tokens below 1 %"
+        f"{one.name}: mean {one.summary.mean_surprisal:.2f} nats, {one.summary.implausible:.2%} of the tokens below 1%"
         for one in sets
     )
 
@@ -159,7 +154,7 @@ def _rank(axes: Axes, sets: list[Measured], theme: Theme) -> str:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rank, 1 = the student's favourite")
-    axes.set_ylabel("share of the tokens at this rank or worse")
+    axes.set_ylabel("share at this rank or worse")
     axes.yaxis.set_major_formatter(_percent)
     _legend(axes, sets)
     return "; ".join(said)
@@ -187,7 +182,7 @@ def _pass_mass(axes: Axes, sets: list[Measured], theme: Theme) -> str:
         shares[-1] += one.mass_counts[-1] / max(one.mass_counts.sum(), 1)
         axes.step(MASS_EDGES, np.append(shares, shares[-1]), where="post", label=_short(one.name))
     axes.set_yscale("log")
-    axes.set_xlabel("pass mass: share of the teacher's proposals that the gate lets through")
+    axes.set_xlabel("share of the proposals that the gate lets through")
     axes.set_ylabel("share of the tokens")
     axes.yaxis.set_major_formatter(_percent)
     _legend(axes, sets)
@@ -227,7 +222,7 @@ def _legend(axes: Axes, sets: list[Measured]) -> None:
 
 
 def _percent(share: float, position: object = None) -> str:
-    return f"{share * 100:g} %"
+    return f"{share * 100:g}%"
 
 
 def _short(name: str) -> str:

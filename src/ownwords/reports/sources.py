@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def _run(store: Store, name: str) -> Source:
 def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
     """Decoding that remembers: a set has few distinct spans, and a tokenizer takes long over each."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def decode(ids: tuple[int, ...]) -> str:
         return tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
 

@@ -1,11 +1,22 @@
 // The list of problems with its filters. What is chosen is drawn by reader.js.
 
 const ROW = 58; // px, the height of .row in page.css
+const LABEL = 40; // characters
 const list = byId("list"), rows = byId("rows");
 let listed = report.problems.map((_, i) => i); // the problems that pass the filters
 let chosen = -1; // a place in `listed`
 
-const lastLine = (text) => text.trimEnd().split("\n").pop();
+// What tells a problem from the others: the line of it that the fewest share, and of that the end.
+const linesOf = (problem) => problem.question.split("\n").map((line) => line.trim()).filter(Boolean);
+const shared = new Map();
+for (const line of report.problems.flatMap(linesOf)) shared.set(line, (shared.get(line) ?? 0) + 1);
+
+function label(problem) {
+  const lines = linesOf(problem).reverse();
+  const fewest = Math.min(...lines.map((line) => shared.get(line)));
+  const line = lines.find((one) => shared.get(one) === fewest) ?? problem.id;
+  return line.length > LABEL ? `…${line.slice(-LABEL)}` : line;
+}
 
 function drawList() {
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
@@ -31,7 +42,7 @@ function listRow(place) {
     score.append(element("span", "score", solved(attempts)));
     scores.append(score);
   });
-  row.append(element("span", "text first", lastLine(problem.question)), scores);
+  row.append(element("span", "text first", label(problem)), scores);
   row.addEventListener("click", () => choose(place));
   return row;
 }

@@ -48,7 +48,7 @@ function percent(p) {
   if (p === null) return "unknown";
   if (p === 0) return "0";
   if (p < 0.0001) return p.toExponential(1);
-  return `${(100 * p).toFixed(p < 0.01 ? 2 : 1)} %`;
+  return `${(100 * p).toFixed(p < 0.01 ? 2 : 1)}%`;
 }
 
 const probability = (code) => percent(surprisal(code) === null ? null : Math.exp(-surprisal(code)));

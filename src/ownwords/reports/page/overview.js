@@ -32,7 +32,8 @@ function drawOverview() {
     const button = element("button", "finding");
     const where = `${count(finding.attempts, "attempt")} at ${count(finding.problems, "problem")}`;
     button.append(element("span", "text", finding.title), element("span", "badge", where));
-    button.append(element("span", "note text", finding.note + missing(finding)));
+    const note = finding.note + missing(finding);
+    if (note) button.append(element("span", "note text", note));
     button.disabled = !finding.places.length;
     button.addEventListener("click", () => showFinding(i));
     found.append(button);
@@ -43,7 +44,7 @@ const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s
 
 function missing(finding) {
   const left = finding.attempts - finding.places.length;
-  return left ? `; ${left.toLocaleString("en")} of these attempts are not in this file` : "";
+  return left ? ` (${left.toLocaleString("en")} of these attempts are not in this file)` : "";
 }
 
 function drawPictures() {

@@ -55,7 +55,7 @@ function described(attempt, set) {
   const said = [attempt.verdict, attempt.finish, count(attempt.tokens, "token")];
   if (set.mixes) said.push(`${percent(1 - attempt.fallback)} by the teacher`);
   if (attempt.surprisal !== null) {
-    said.push(`${attempt.surprisal.toFixed(2)} nats per token, ${percent(attempt.implausible)} of them below 1 %`);
+    said.push(`${attempt.surprisal.toFixed(2)} nats per token, ${percent(attempt.implausible)} of them below 1%`);
   }
   if (attempt.answer) said.push(`answer ${attempt.answer}`);
   return said.join(" · ");
@@ -137,7 +137,7 @@ function colour() {
   columns.dataset.colour = by;
   const samples = by === "writer"
     ? [["t", "teacher"], ["t student", "student"], ["t forced", "forced"]]
-    : [["t level0", "50 % or more"], ["t level1", "50 to 10 %"], ["t level2", "10 to 1 %"], ["t level3", "1 to 0.1 %"],
+    : [["t level0", "50% or more"], ["t level1", "50 to 10%"], ["t level2", "10 to 1%"], ["t level3", "1 to 0.1%"],
        ["t level4", "less"]];
   byId("legend").dataset.colour = by;
   byId("legend").replaceChildren(...samples.map(([kind, text]) => element("span", kind, text)));
