@@ -11,7 +11,7 @@ from ownwords.reports.measure import Attempt, Measured
 COLLAPSED = 0.5
 """fallback rate above which the student has taken over: the paper's filter (arXiv 2509.22230)"""
 HARDEST = 10
-"""correct attempts that are listed as the hardest to learn"""
+"""attempts that are listed as the hardest to learn"""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ def _problems(sets: list[Measured], which: list[int], problems: set[str], title:
 
 
 def _hardest(sets: list[Measured], i: int) -> Finding:
-    """Correct attempts would be trained on; these are the furthest from what the student says by itself."""
-    correct = [a for a in sets[i].attempts if a.verdict == "correct" and not math.isnan(a.surprisal)]
-    hardest = sorted(correct, key=lambda a: -a.surprisal)[:HARDEST]
+    """Correct attempts would be trained on, or all where nobody judged; these are the furthest from what the student
+    says by itself."""
+    judged = any(a.verdict != "unverifiable" for a in sets[i].attempts)
+    known = [a for a in sets[i].attempts if not math.isnan(a.surprisal) and (a.verdict == "correct" or not judged)]
+    hardest = sorted(known, key=lambda a: -a.surprisal)[:HARDEST]
     return Finding(
-        f"correct, but the most surprising: {sets[i].name}",
+        f"{'correct, but ' if judged else ''}the most surprising: {sets[i].name}",
         "",
         [(i, a.problem_id, a.attempt) for a in hardest],
     )

@@ -77,13 +77,13 @@ def _columns(trace: Trace, source: Source, texts: Texts) -> Iterator[np.ndarray]
 
 
 def _logprobs(values: np.ndarray) -> np.ndarray:
-    codes = np.clip(np.rint(np.nan_to_num(-values.astype(np.float64)) * THOUSANDTHS), 0, ZERO - 1)
-    return _coded(np.where(np.isneginf(values), ZERO, codes), values)
+    return np.where(np.isneginf(values), ZERO, _coded(-values * THOUSANDTHS, ZERO - 1)).astype("<u2")
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
-    return _coded(np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * PARTS), 0, PARTS), values)
+    return _coded(values * PARTS, PARTS)
 
 
-def _coded(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), UNKNOWN, codes).astype("<u2")
+def _coded(scaled: np.ndarray, highest: int) -> np.ndarray:
+    codes = np.clip(np.rint(scaled.astype(np.float64)), 0, highest)
+    return np.where(np.isnan(codes), UNKNOWN, codes).astype("<u2")

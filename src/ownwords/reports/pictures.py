@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,7 +18,7 @@ from ownwords.traces.summary import IMPLAUSIBLE
 
 LINES = ("-", "--", ":", "-.")
 FEWEST = 30
-"""tokens behind a point of a curve, at the least"""
+"""tokens behind a point of a curve, where there are as many"""
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,19 @@ Draw = Callable[[Axes, list[Measured], Theme], str]
 
 
 def pictures(sets: list[Measured]) -> list[Picture]:
-    """All that these sets give."""
-    mixed = [one for one in sets if one.source.mixes]
-    drawn = [
-        _picture("How each attempt ended", sets, _verdicts),
+    """All that these sets give; the verdicts only where somebody judged."""
+    judged = [one for one in sets if {*one.summary.verdicts} - {"unverifiable"}]
+    drawn = [_picture("How each attempt ended", judged, _verdicts, sets)] if judged else []
+    drawn += [
         _picture("Length of the traces", sets, _lengths),
         _picture("Surprisal under the student", sets, _surprisal),
         _picture("The student's rank of each token", sets, _rank),
     ]
-    if mixed:
+    labels = dict.fromkeys(label for one in sets for scores in one.source.scores.values() for label in scores)
+    for label in labels:
+        having = [one for one in sets if any(label in scores for scores in one.source.scores.values())]
+        drawn.append(_picture(label, having, partial(_scores, label=label), sets))
+    if mixed := [one for one in sets if one.source.mixes and one.mass_counts.any()]:
         drawn.append(_picture("Acceptance over the position", mixed, _acceptance, sets))
         drawn.append(_picture("Pass mass", mixed, _pass_mass, sets))
     return drawn
@@ -125,6 +130,22 @@ def _lengths(axes: Axes, sets: list[Measured], theme: Theme) -> str:
         f"{one.name}: median {np.median(tokens):.0f} tokens, longest {tokens.max():,}"
         for one, tokens in zip(sets, lengths)
     )
+
+
+def _scores(axes: Axes, sets: list[Measured], theme: Theme, label: str) -> str:
+    """How the traces of each set are spread over a score; the highest 1 % are left out, they may be infinite."""
+    values = [np.array([scores[label] for scores in one.source.scores.values() if label in scores]) for one in sets]
+    everything = np.concatenate(values)
+    finite = everything[np.isfinite(everything)]
+    edges = np.linspace(*np.quantile(finite, [0, 0.99]), 41) if len(finite) else np.linspace(0, 1, 2)
+    for one, scores in zip(sets, values):
+        shares = np.histogram(scores, edges)[0] / len(scores)
+        axes.step(edges, np.append(shares, shares[-1]), where="post", label=_short(one.name))
+    axes.set_xlabel(label)
+    axes.set_ylabel("share of the traces")
+    axes.yaxis.set_major_formatter(_percent)
+    _legend(axes, sets)
+    return "; ".join(f"{one.name}: median {np.median(scores):.3f}" for one, scores in zip(sets, values))
 
 
 def _surprisal(axes: Axes, sets: list[Measured], theme: Theme) -> str:
@@ -200,12 +221,12 @@ def _at_least(counts: np.ndarray) -> np.ndarray:
 
 
 def _over_positions(part: np.ndarray, whole: np.ndarray, most: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """Middles and shares of at most `most` stretches of positions with at least `FEWEST` tokens each."""
+    """Middles and shares of at most `most` stretches of positions, those with few tokens left out."""
     width = max(1, math.ceil(len(whole) / most))
     starts = np.arange(0, len(whole), width)
     tokens = np.add.reduceat(whole, starts)
     shares = np.add.reduceat(part, starts) / np.maximum(tokens, 1)
-    return starts + (width - 1) / 2, np.where(tokens >= FEWEST, shares, np.nan)
+    return starts + (width - 1) / 2, np.where(tokens >= min(FEWEST, tokens.max()), shares, np.nan)
 
 
 def _share(one: Measured, kind: str) -> float:

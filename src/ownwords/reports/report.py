@@ -26,6 +26,11 @@ from ownwords.traces.summary import described
 SCRIPTS = ("decode.js", "overview.js", "browser.js", "reader.js", "start.js")
 LOOKED_AT = 0.5
 """share of the budget that problems which deserve a look may take before the others are drawn"""
+OF_ANY_TEXT = {
+    "problems", "solved problems", "attempts", "attempts verified correct", "other verdicts", "mean length, tokens",
+    "mean student surprisal, nats", "tokens below 1 % under the student",
+}  # fmt: skip
+"""figures that mean something where nobody knows who wrote a token, how an attempt ended and how long it took"""
 SHOWN_CONFIG = 400
 """characters of a setting"""
 
@@ -89,7 +94,7 @@ def _facts(sets: list[Measured], drawn: list[Picture]) -> dict[str, Any]:
     return {
         "made": f"ownwords {__version__}, {date.today().isoformat()}",
         "sets": [{"name": shown(one.name), "gate": one.source.gate, "mixes": one.source.mixes} for one in sets],
-        "overview": _rows([{**described(one.summary), **_speed(one)} for one in sets]),
+        "overview": _rows([_figures(one) for one in sets]),
         "pictures": [
             {**asdict(picture), "light": _data_url(picture.light), "dark": _data_url(picture.dark)} for picture in drawn
         ],
@@ -127,7 +132,10 @@ def _embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict
                 "question": shown(problems[id_].question.strip()),
                 "answer": shown(problems[id_].answer),
                 "source": shown(problems[id_].source),
-                "attempts": [[_attempt(a) for a in by_problem.get(id_, [])] for by_problem in attempts],
+                "attempts": [
+                    [_attempt(a, one.source.scores) for a in by_problem.get(id_, [])]
+                    for by_problem, one in zip(attempts, sets)
+                ],
                 "blocks": blocks[id_],
             }
             for id_ in chosen
@@ -145,7 +153,7 @@ def _embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: Attempt, scores: dict[tuple[str, int], dict[str, float]]) -> dict[str, Any]:
     keys = ("attempt", "verdict", "tokens", "seconds")
     return {
         **{key: _number(getattr(attempt, key)) for key in keys},
@@ -154,11 +162,15 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "surprisal": _number(attempt.surprisal),
         "implausible": _number(attempt.implausible),
         "answer": shown(attempt.answer),
+        "scores": {k: _number(v) for k, v in scores.get((attempt.problem_id, attempt.attempt), {}).items()},
     }
 
 
-def _speed(one: Measured) -> dict[str, str]:
-    return {"speed of one attempt, tokens/s (median)": "–" if math.isnan(one.speed) else f"{one.speed:,.1f}"}
+def _figures(one: Measured) -> dict[str, str]:
+    figures = {**described(one.summary), "tokens/s of one attempt, median": f"{one.speed:,.1f}"}
+    if not one.source.gate:
+        figures = {label: text for label, text in figures.items() if label in OF_ANY_TEXT}
+    return figures | one.source.figures
 
 
 def _rows(columns: list[dict[str, Any]]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Source:
     """all traces, or those of one problem, in the order of (problem id, attempt)"""
     decode: Callable[[Sequence[int]], str]
     """token ids to text, special tokens kept"""
+    figures: dict[str, str] = field(default_factory=dict)
+    """what the set says of itself beyond what its traces do: label -> text"""
+    scores: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)
+    """(problem id, attempt) -> label -> score"""
 
     @property
     def mixes(self) -> bool:
@@ -45,14 +49,23 @@ class Source:
 def open_sources(paths: Sequence[Path]) -> Iterator[list[Source]]:
     """The sets of all paths, open for reading, in their order.
 
-    Raises ValueError if there are more than `MOST`, one stands there twice, or one is no run directory or is empty.
+    Raises ValueError if there are more than `MOST`, one stands there twice, or one is neither a run nor a scores
+    directory, or is empty.
     """
     if len(paths) > MOST:
         raise ValueError(f"{len(paths)} sets, expected at most {MOST} side by side: make several reports")
     if twice := next((path for i, path in enumerate(paths) if path in paths[:i]), None):
         raise ValueError(f"{twice} is named twice, expected each set once")
     with ExitStack() as opened:
-        yield [_run(opened.enter_context(Store.read(path)), name) for path, name in zip(paths, _names(paths))]
+        yield [_source(path, name, opened) for path, name in zip(paths, _names(paths))]
+
+
+def _source(path: Path, name: str, opened: ExitStack) -> Source:
+    if (path / "summary.json").is_file():
+        from ownwords.reports.scored import scored_source
+
+        return scored_source(path, name)
+    return _run(opened.enter_context(Store.read(path)), name)
 
 
 def _run(store: Store, name: str) -> Source:

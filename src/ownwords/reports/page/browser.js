@@ -112,7 +112,8 @@ function prepareFilters() {
   byId("among").hidden = report.sets.length === 1;
   byId("finding").append(option("", "everything"), ...report.findings.map((finding, i) => option(i, finding.title)));
   byId("finding").hidden = !report.findings.length;
-  byId("filters").addEventListener("input", filter);
+  byId("search").addEventListener("input", filter);
+  byId("filters").addEventListener("change", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   list.addEventListener("scroll", drawList);
   window.addEventListener("resize", drawList);

@@ -6,20 +6,23 @@ const WRITERS = ["the teacher, let through", "the student", "the configuration (
 const MARKS = { correct: "✓", incorrect: "✗", unparsable: "?", timeout: "⏱", unverifiable: "·" };
 const columns = byId("columns"), values = byId("values");
 let pointed = null; // the span whose values are shown
-let tokens = new WeakMap(); // span -> its attempt's columns and its place
+let asked = 0; // how often a problem was asked for; what is drawn may lag behind
+const tokens = new WeakMap(); // span -> its attempt's columns and its place
 
 async function showProblem(index, wanted) {
-  const problem = report.problems[index];
+  const problem = report.problems[index], mine = ++asked;
   hideValues();
   byId("question").textContent = problem ? problem.question : "No problem passes the filters.";
   const source = problem && problem.source ? ` · ${problem.source}` : "";
   byId("reference").textContent = problem ? `reference answer ${problem.answer} · problem ${problem.id}${source}` : "";
-  if (!problem) return columns.replaceChildren();
+  const blocks = problem ? problem.blocks : [];
   const read = await Promise.all(
-    problem.blocks.map((block, set) => (block ? unpack(block, problem.attempts[set]) : [])));
-  if (index !== listed[chosen]) return; // another one was chosen meanwhile
+    blocks.map((block, set) => (block ? unpack(block, problem.attempts[set]) : [])));
+  if (mine !== asked) return; // another one was asked for meanwhile
   columns.replaceChildren(
-    ...report.sets.map((set, i) => column(set, i, problem.attempts[i], read[i], (attempt) => wanted?.(index, i, attempt))));
+    ...read.map((one, i) =>
+      column(report.sets[i], i, problem.attempts[i], one, (attempt) => wanted?.(index, i, attempt))));
+  columns.dataset.drawn = mine;
   performance.mark("drawn");
 }
 
@@ -52,12 +55,13 @@ function column(set, i, attempts, read, wanted) {
 }
 
 function described(attempt, set) {
-  const said = [attempt.verdict, attempt.finish, count(attempt.tokens, "token")];
+  const said = [attempt.verdict, ...(set.gate ? [attempt.finish] : []), count(attempt.tokens, "token")];
   if (set.mixes) said.push(`${percent(1 - attempt.fallback)} by the teacher`);
   if (attempt.surprisal !== null) {
     said.push(`${attempt.surprisal.toFixed(2)} nats per token, ${percent(attempt.implausible)} of them below 1%`);
   }
   if (attempt.answer) said.push(`answer ${attempt.answer}`);
+  for (const [label, score] of Object.entries(attempt.scores)) said.push(`${label} ${score?.toPrecision(3) ?? "∞"}`);
   return said.join(" · ");
 }
 

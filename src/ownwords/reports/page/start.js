@@ -6,7 +6,7 @@ columns.addEventListener("mouseover", (event) => { if (tokenAt(event)) showValue
 columns.addEventListener("mouseleave", hideValues);
 columns.addEventListener("click", (event) => { if (tokenAt(event)) showValues(tokenAt(event)); });
 for (const scrolled of ["wheel", "touchmove"]) document.addEventListener(scrolled, hideValues, { passive: true });
-byId("colour").addEventListener("input", colour);
+byId("colour").addEventListener("change", colour);
 
 const move = (by) => { if (listed.length) choose(Math.min(listed.length - 1, Math.max(0, chosen + by))); };
 const KEYS = {
@@ -18,13 +18,11 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = event.target.closest("input, select");
-  if (typing) {
-    if (event.key === "Escape") list.focus();
-    return;
-  }
-  // up and down belong to the page, unless the traces are being read
-  if (event.key.startsWith("Arrow") && !byId("traces").contains(event.target)) return;
+  const field = event.target.closest("input, select");
+  if (field && event.key === "Escape") return list.focus();
+  if (field && (field.tagName === "INPUT" || event.key !== "/")) return;
+  // these belong to the page, unless the traces are being read
+  if (["ArrowUp", "ArrowDown"].includes(event.key) && !byId("traces").contains(event.target)) return;
   if (!KEYS[event.key]) return;
   event.preventDefault();
   KEYS[event.key]();
