@@ -1,4 +1,4 @@
-"""The report as a person meets it: opened in Chromium, clicked through, in the dark, on a phone, and with hostile text."""
+"""The report as a person meets it: opened in Chromium, clicked through, in the dark, on a phone, with hostile text."""
 
 from __future__ import annotations
 
@@ -286,7 +286,8 @@ def test_hostile_text_is_text(tmp_path, driver):
     assert "://" not in (tmp_path / "report.html").read_text(), "nothing is loaded from anywhere"
 
     page = Page(driver, tmp_path / "report.html")
-    assert page.run("return [window.pwned, document.scripts.length, document.querySelectorAll('.trace *:not(.t)').length]") == [None, 2, 0]  # fmt: skip
+    assert page.run("return window.pwned") is None
+    assert len(page.all("script")) == 2 and page.all(".trace *:not(.t)") == [] and page.all("#title *") == []
     spans = page.run("return [...document.querySelectorAll('.trace .t')].map(span => span.textContent)")
     assert spans[: len(HOSTILE)] == [printable(text).replace("\n", "⏎\n") for text in HOSTILE]
     assert spans[len(HOSTILE)] == "x" * 2000 + "… (1,048,576 characters)"
@@ -294,9 +295,36 @@ def test_hostile_text_is_text(tmp_path, driver):
     assert "\ufffd" not in "".join(spans[len(HOSTILE) + 1 :])
     assert page.text("#question") == printable(problem.question.strip())
     assert page.text("#title") == "<b>&amp;run" and page.driver.title == "<b>&amp;run · ownwords report"
-    assert HOSTILE[0] in page.text("#config") and HOSTILE[1] in page.text("#config")
+    assert HOSTILE[0] in page.text("#config") and "\ufffd" + HOSTILE[1] in page.text("#config")
     ActionChains(driver).move_to_element(page.all(".trace .t")[0]).perform()
     values = page.values()
     assert values["refused"].startswith(f"“{HOSTILE[0]}”") and values["teacher p"] == "0"
     assert values["student p"] == "0.09%, rank 0" and "pass mass" not in values
+    page.assert_quiet()
+
+
+def test_a_set_that_was_scored(tmp_path, driver, arms):
+    """Tokens are coloured by surprisal; nothing is said of who wrote them, which nobody knows."""
+    score = pytest.importorskip("ownwords.suitability.score")
+    from ownwords.suitability.files import Scores
+    from ownwords.suitability.plan import ScoreConfig
+
+    run = arms[1].parent / "teacher"
+    score.score(ScoreConfig(traces=str(run), student="world", out=tmp_path / "scores"), {"ownwords": "0"})
+    scores = Scores.read(tmp_path / "scores")
+    write_report([tmp_path / "scores", run], tmp_path / "report.html")
+    page = Page(driver, tmp_path / "report.html")
+    overview = dict((label, cells) for label, *cells in page.run("return report.overview"))
+    assert overview["Rank-Surprisal Ratio"] == [f"{scores.summary['all']['rsr']:.3f}", "–"]
+    assert overview["acceptance"][0] == "–" and overview["acceptance"][1] == "100.00%"
+    scored, made = overview["mean student surprisal, nats"]
+    assert float(scored) == pytest.approx(float(made), abs=0.002)
+    page.pick("#colour", "surprisal under the student")
+    traces = [page.text(f".column:nth-child({column}) .trace") for column in (1, 2)]
+    assert traces[0] == traces[1], "the same traces with the same colours, whoever told the surprisal"
+    levels = "return [...document.querySelectorAll('.column:nth-child(%d) .t')].map(span => span.className)"
+    assert page.run(levels % 1) == page.run(levels % 2)
+    at = next(i for i, row in enumerate(page.run(levels % 1)) if "forced" not in row)
+    ActionChains(driver).move_to_element(page.all(".column:nth-child(1) .t")[at]).perform()
+    assert {*page.values()} == {"token", "student p"}
     page.assert_quiet()

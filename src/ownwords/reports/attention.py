@@ -61,7 +61,7 @@ def findings(sets: list[Measured]) -> list[Finding]:
             if i != j and 0 in (i, j) and judged[i] and judged[j]:
                 only = (solved[i] & {*other.verdicts_by_problem()}) - solved[j]
                 title = f"solved by {one.name}, not by {other.name}"
-                found.append(_problems(sets, [i, j], only, title))
+                found.append(_problems(sets, sorted((i, j)), only, title))
     found += [_hardest(sets, i) for i in range(len(sets))]
     return [finding for finding in found if finding.places]
 

@@ -137,7 +137,7 @@ def _scores(axes: Axes, sets: list[Measured], theme: Theme, label: str) -> str:
     values = [np.array([scores[label] for scores in one.source.scores.values() if label in scores]) for one in sets]
     everything = np.concatenate(values)
     finite = everything[np.isfinite(everything)]
-    edges = np.linspace(*np.quantile(finite, [0, 0.99]), 41) if len(finite) else np.linspace(0, 1, 2)
+    edges = np.histogram_bin_edges(finite[finite <= np.quantile(finite, 0.99)] if len(finite) else finite, 40)
     for one, scores in zip(sets, values):
         shares = np.histogram(scores, edges)[0] / len(scores)
         axes.step(edges, np.append(shares, shares[-1]), where="post", label=_short(one.name))

@@ -61,7 +61,7 @@ def open_sources(paths: Sequence[Path]) -> Iterator[list[Source]]:
 
 
 def _source(path: Path, name: str, opened: ExitStack) -> Source:
-    if (path / "summary.json").is_file():
+    if (path / "config.yaml").is_file() and not (path / "traces.sqlite").exists():
         from ownwords.reports.scored import scored_source
 
         return scored_source(path, name)
