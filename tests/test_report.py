@@ -112,14 +112,14 @@ def test_what_deserves_a_look_is_found_and_nothing_else():
         "never solved by student": [(1, "good", 0), (1, "good", 1)],
         "solved by rsd, not by student": [(0, "good", 0), (1, "good", 0), (1, "good", 1)],
         "solved by student, not by rsd": [(0, "too long", 0), (1, "too long", 0)],
-        "correct, but the most surprising: rsd": [(0, "good", 0), (0, "taken over", 0)],
-        "correct, but the most surprising: student": [(1, "too long", 0)],
+        "correct but surprising: rsd": [(0, "good", 0), (0, "taken over", 0)],
+        "correct but surprising: student": [(1, "too long", 0)],
     }
 
 
 def test_a_set_without_verdicts_is_not_called_unsolved():
     seen = measured(trace("a", verdict="unverifiable"), trace("b", verdict="unverifiable"))
-    assert [finding.title for finding in findings([seen])] == ["the most surprising: rsd"]
+    assert [finding.title for finding in findings([seen])] == ["most surprising: rsd"]
     assert "How each attempt ended" not in [picture.title for picture in pictures([seen])]
 
 

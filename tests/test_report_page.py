@@ -207,7 +207,7 @@ def test_what_deserves_a_look_leads_to_it(arms, driver):
     unsolved = {t.problem_id for t in traces["rsd"]} - {t.problem_id for t in traces["rsd"] if t.verdict == "correct"}
     page = Page(driver, path)
     titles = page.run("return report.findings.map(finding => finding.title)")
-    title = "never solved by rsd" if unsolved else "correct, but the most surprising: rsd"
+    title = "never solved by rsd" if unsolved else "correct but surprising: rsd"
     page.all(".finding")[titles.index(title)].click()
     page.drawn()
     expected = len(unsolved) or len({t.problem_id for t in traces["rsd"] if t.verdict == "correct"})

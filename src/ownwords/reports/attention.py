@@ -83,7 +83,7 @@ def _hardest(sets: list[Measured], i: int) -> Finding:
     known = [a for a in sets[i].attempts if not math.isnan(a.surprisal) and (a.verdict == "correct" or not judged)]
     hardest = sorted(known, key=lambda a: -a.surprisal)[:HARDEST]
     return Finding(
-        f"{'correct, but ' if judged else ''}the most surprising: {sets[i].name}",
+        f"{'correct but' if judged else 'most'} surprising: {sets[i].name}",
         "",
         [(i, a.problem_id, a.attempt) for a in hardest],
     )

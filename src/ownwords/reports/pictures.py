@@ -133,11 +133,11 @@ def _lengths(axes: Axes, sets: list[Measured], theme: Theme) -> str:
 
 
 def _scores(axes: Axes, sets: list[Measured], theme: Theme, label: str) -> str:
-    """How the traces of each set are spread over a score; the highest 1 % are left out, they may be infinite."""
+    """How the traces of each set are spread over a score; the highest 5 % are left out, they may be infinite."""
     values = [np.array([scores[label] for scores in one.source.scores.values() if label in scores]) for one in sets]
     everything = np.concatenate(values)
     finite = everything[np.isfinite(everything)]
-    edges = np.histogram_bin_edges(finite[finite <= np.quantile(finite, 0.99)] if len(finite) else finite, 40)
+    edges = np.histogram_bin_edges(finite[finite <= np.quantile(finite, 0.95)] if len(finite) else finite, 40)
     for one, scores in zip(sets, values):
         shares = np.histogram(scores, edges)[0] / len(scores)
         axes.step(edges, np.append(shares, shares[-1]), where="post", label=_short(one.name))

@@ -1,12 +1,11 @@
 // The list of problems with its filters. What is chosen is drawn by reader.js.
 
 const ROW = 58; // px, the height of .row in page.css
-const LABEL = 40; // characters
 const list = byId("list"), rows = byId("rows");
 let listed = report.problems.map((_, i) => i); // the problems that pass the filters
 let chosen = -1; // a place in `listed`
 
-// What tells a problem from the others: the line of it that the fewest share, and of that the end.
+// What tells a problem from the others: the line of it that the fewest share (page.css shows the end of it).
 const linesOf = (problem) => problem.question.split("\n").map((line) => line.trim()).filter(Boolean);
 const shared = new Map();
 for (const line of report.problems.flatMap(linesOf)) shared.set(line, (shared.get(line) ?? 0) + 1);
@@ -14,8 +13,7 @@ for (const line of report.problems.flatMap(linesOf)) shared.set(line, (shared.ge
 function label(problem) {
   const lines = linesOf(problem).reverse();
   const fewest = Math.min(...lines.map((line) => shared.get(line)));
-  const line = lines.find((one) => shared.get(one) === fewest) ?? problem.id;
-  return line.length > LABEL ? `…${line.slice(-LABEL)}` : line;
+  return lines.find((one) => shared.get(one) === fewest) ?? problem.id;
 }
 
 function drawList() {
@@ -38,11 +36,14 @@ function listRow(place) {
   row.style.top = `${place * ROW}px`;
   const scores = element("span", "scores");
   problem.attempts.forEach((attempts, i) => {
-    const score = setName("span", report.sets[i], i);
-    score.append(element("span", "score", solved(attempts)));
+    const score = element("span");
+    score.title = report.sets[i].name;
+    score.append(element("span", `line line${i}`), element("span", "score", solved(attempts)));
     scores.append(score);
   });
-  row.append(element("span", "text first", label(problem)), scores);
+  const first = element("span", "first");
+  first.append(element("bdi", "", label(problem)));
+  row.append(first, scores);
   row.addEventListener("click", () => choose(place));
   return row;
 }
@@ -50,7 +51,7 @@ function listRow(place) {
 function solved(attempts) {
   const judged = attempts.filter((attempt) => attempt.verdict !== "unverifiable");
   const correct = attempts.filter((attempt) => attempt.verdict === "correct").length;
-  return judged.length ? ` ${correct}/${attempts.length}` : ` ${attempts.length}`;
+  return judged.length ? `${correct}/${attempts.length}` : `${attempts.length}`;
 }
 
 // The attempts that the filters ask for; null where they ask for none in particular.

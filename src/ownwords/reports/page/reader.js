@@ -13,8 +13,8 @@ async function showProblem(index, wanted) {
   const problem = report.problems[index], mine = ++asked;
   hideValues();
   byId("question").textContent = problem ? problem.question : "No problem passes the filters.";
-  const source = problem && problem.source ? ` · ${problem.source}` : "";
-  byId("reference").textContent = problem ? `reference answer ${problem.answer} · problem ${problem.id}${source}` : "";
+  const answer = problem?.answer && `reference answer ${problem.answer}`;
+  byId("reference").textContent = problem ? [answer, `problem ${problem.id}`, problem.source].filter(Boolean).join(" · ") : "";
   const blocks = problem ? problem.blocks : [];
   const read = await Promise.all(
     blocks.map((block, set) => (block ? unpack(block, problem.attempts[set]) : [])));
@@ -142,7 +142,7 @@ function colour() {
   const samples = by === "writer"
     ? [["t", "teacher"], ["t student", "student"], ["t forced", "forced"]]
     : [["t level0", "50% or more"], ["t level1", "50 to 10%"], ["t level2", "10 to 1%"], ["t level3", "1 to 0.1%"],
-       ["t level4", "less"]];
+       ["t level4", "below 0.1%"]];
   byId("legend").dataset.colour = by;
   byId("legend").replaceChildren(...samples.map(([kind, text]) => element("span", kind, text)));
 }

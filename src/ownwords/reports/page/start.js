@@ -32,5 +32,6 @@ drawOverview();
 drawPictures();
 drawSettings();
 prepareFilters();
+if (!report.sets.some((set) => set.gate)) byId("colour").value = "surprisal"; // nobody knows who wrote them
 colour();
 filter();
