@@ -45,20 +45,13 @@ def embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict[
     """The traces of as many problems as fit, in the order of the sets, and where they are to be looked at."""
     problems = {id_: problem for one in reversed(sets) for id_, problem in one.source.problems.items()}
     in_order = [*dict.fromkeys(id_ for one in sets for id_ in one.source.problems)]
-    attempts: list[dict[str, list[Attempt]]] = [{} for _ in sets]
-    for by_problem, one in zip(attempts, sets):
+    texts = Texts()
+    blocks = _packed(sets, _by_need(in_order, found), texts, budget * 2**20)
+    attempts: dict[str, list[list[dict[str, Any]]]] = {id_: [[] for _ in sets] for id_ in blocks}
+    for which, one in enumerate(sets):
         for attempt in one.attempts:
-            by_problem.setdefault(attempt.problem_id, []).append(attempt)
-    texts, blocks, size = Texts(), {}, 0.0
-    wanted = {id_ for finding in found for _, id_, _ in finding.places}
-    # Ids are hashes of the questions, so their order is a random one that does not change.
-    for first, share in ((True, LOOKED_AT), (False, 1.0)):
-        for id_ in sorted(set(in_order) - {*blocks}):
-            if (first and id_ not in wanted) or (size >= share * budget * 2**20 and blocks):
-                continue
-            before = texts.characters
-            blocks[id_] = [block(one.source.traces(id_), one.source, texts) for one in sets]
-            size += sum(map(len, blocks[id_])) + texts.characters - before
+            if attempt.problem_id in blocks:
+                attempts[attempt.problem_id][which].append(_attempt(attempt, one.source.scores))
     chosen = [id_ for id_ in in_order if id_ in blocks]
     place = {id_: number for number, id_ in enumerate(chosen)}
     return {
@@ -70,10 +63,7 @@ def embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict[
                 "question": shown(problems[id_].question.strip()),
                 "answer": shown(problems[id_].answer),
                 "source": shown(problems[id_].source),
-                "attempts": [
-                    [_attempt(a, one.source.scores) for a in by_problem.get(id_, [])]
-                    for by_problem, one in zip(attempts, sets)
-                ],
+                "attempts": attempts[id_],
                 "blocks": blocks[id_],
             }
             for id_ in chosen
@@ -89,6 +79,35 @@ def embedded(sets: list[Measured], found: list[Finding], budget: float) -> dict[
             for finding in found
         ],
     }
+
+
+def _by_need(problem_ids: list[str], found: list[Finding]) -> tuple[list[str], list[str]]:
+    """The problems that deserve a look, those with the rarest reason first, and the others in a random order: ids are
+    hashes of the questions, so their own order is a random one that does not change."""
+    rarity: dict[str, int] = {}
+    for finding in sorted(found, key=lambda finding: len(finding.places)):
+        for _, id_, _ in finding.places:
+            rarity.setdefault(id_, len(finding.places))
+    return sorted(rarity, key=lambda id_: (rarity[id_], id_)), sorted({*problem_ids} - {*rarity})
+
+
+def _packed(
+    sets: list[Measured], by_need: tuple[list[str], list[str]], texts: Texts, room: float
+) -> dict[str, list[str]]:
+    """Problem id -> one block per set, of so many problems as fit into `room` bytes and of one at least. Those that
+    deserve a look may take `LOOKED_AT` of it before the others; what these leave is theirs as well."""
+    look, others = by_need
+    blocks: dict[str, list[str]] = {}
+    size = 0
+    for problem_ids, share in ((look, LOOKED_AT), (others, 1.0), (look, 1.0)):
+        for id_ in problem_ids:
+            if blocks and size >= share * room:
+                break
+            if id_ not in blocks:
+                before = texts.characters
+                blocks[id_] = [block(one.source.traces(id_), one.source, texts) for one in sets]
+                size += sum(map(len, blocks[id_])) + texts.characters - before
+    return blocks
 
 
 def _attempt(attempt: Attempt, scores: dict[tuple[str, int], dict[str, float]]) -> dict[str, Any]:

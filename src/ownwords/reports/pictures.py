@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -76,7 +77,7 @@ def _picture(title: str, shown: list[Measured], draw: Draw, among: list[Measured
     places = [(among or shown).index(one) for one in shown]
     svgs = []
     for theme in (LIGHT, DARK):
-        style = {
+        style: dict[Any, Any] = {
             "svg.hashsalt": title, "font.size": 10, "text.color": theme.ink, "axes.labelcolor": theme.ink,
             "axes.edgecolor": theme.faint, "xtick.color": theme.ink, "ytick.color": theme.ink,
             "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": theme.faint,
@@ -101,8 +102,7 @@ def _verdicts(axes: Axes, sets: list[Measured], theme: Theme) -> str:
     left, said = np.zeros(len(sets)), [""] * len(sets)
     for kind, colour, hatch in zip(("correct", "incorrect", "other"), theme.verdicts, HATCHES):
         share = np.array([_share(one, kind) for one in sets])
-        style = {"color": colour, "hatch": hatch, "edgecolor": theme.faint, "linewidth": 0}
-        axes.barh(names, share, left=left, height=0.6, label=kind, **style)
+        axes.barh(names, share, 0.6, left, label=kind, color=colour, hatch=hatch, edgecolor=theme.faint, linewidth=0)
         left += share
         said = [f"{text}, {value:.1%} {kind}" if text else f"{value:.1%} {kind}" for text, value in zip(said, share)]
     axes.invert_yaxis()

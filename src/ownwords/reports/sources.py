@@ -87,7 +87,7 @@ def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str
 
     @cache
     def decode(ids: tuple[int, ...]) -> str:
-        return tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+        return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     return lambda ids: decode(tuple(ids))
 
