@@ -58,11 +58,11 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
     try:
         with console.status("writing the report"):
             report_writer()([run / arm for arm in ARMS], page, overwrite=True)
-        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True)
+        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True, markup=False)
     except NoPictures as error:
-        console.print(
-            f"\nno report: {error}, then ownwords report {' '.join(str(run / arm) for arm in ARMS)}", soft_wrap=True
-        )
+        runs = " ".join(str(run / arm) for arm in ARMS)
+        # not markup: the name of the extra stands in brackets
+        console.print(f"\nno report: {error}, then ownwords report {runs}", soft_wrap=True, markup=False)
     return 0
 
 

@@ -37,7 +37,7 @@ def report(
     path = out or sets[0] / "report.html"
     with console.status("loading") as status:
         report_writer()(sets, path, budget, overwrite, status.update)
-    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser")
+    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser", markup=False)
 
 
 class NoPictures(ValueError):
