@@ -59,8 +59,10 @@ class Page:
 
     def drawn(self) -> None:
         """Wait until the traces of the chosen problem are there: unpacking takes a turn of the event loop."""
-        shown = "return Number(columns.dataset.drawn) === asked"
-        WebDriverWait(self.driver, 30, poll_frequency=0.01).until(lambda driver: driver.execute_script(shown))
+        self.wait(lambda: self.run("return Number(columns.dataset.drawn) === asked"))
+
+    def wait(self, condition) -> None:
+        WebDriverWait(self.driver, 30, poll_frequency=0.01).until(lambda driver: condition())
 
     def text(self, selector: str) -> str:
         """The text as it is in the document, whatever is scrolled out of sight."""
@@ -145,8 +147,9 @@ def test_keys_walk_through_problems_and_tokens(big, driver):
         page.press(Keys.ARROW_RIGHT)
         values = page.values()
         if at >= 2:  # the first two are forced
-            assert values["student p"].endswith(f"rank {first.student_rank[at]:,}")
-            assert values["teacher p"].startswith(f"{np.exp(first.teacher_logprob[at]) * 100:.0f}"[:1])
+            probability, rank = values["student p"].split(", rank ")
+            assert rank == f"{first.student_rank[at]:,}" and says(probability, np.exp(first.student_logprob[at]))
+            assert says(values["teacher p"], np.exp(first.teacher_logprob[at]))
     assert "number 5" in values["token"]
     page.press(Keys.ESCAPE)
     assert page.values() == {}
@@ -187,19 +190,21 @@ def test_the_arms_side_by_side_show_every_token_and_its_values(arms, driver):
     ActionChains(page.driver).move_to_element(token).perform()
     values = page.values()
     assert values["written by"] == "the student"
-    assert values["student p"] == f"{percent(np.exp(trace.student_logprob[at]))}, rank {trace.student_rank[at]}"
-    assert values["teacher p"] == percent(np.exp(trace.teacher_logprob[at]))
-    assert values["pass mass"] == percent(trace.pass_mass[at])
+    probability, rank = values["student p"].split(", rank ")
+    assert rank == f"{trace.student_rank[at]:,}" and says(probability, np.exp(trace.student_logprob[at]))
+    assert says(values["teacher p"], np.exp(trace.teacher_logprob[at]))
+    assert says(values["pass mass"], trace.pass_mass[at])
     refused = printable(tokenizer.decode([trace.refused_id[at]])).replace("\n", "⏎")
-    assert values["refused"] == f"“{refused}”, proposed with {percent(trace.refused_prob[at])}"
+    said, proposed = values["refused"].split(", proposed with ")
+    assert said == f"“{refused}”" and says(proposed, trace.refused_prob[at])
     page.assert_quiet()
 
 
-def percent(p: float) -> str:
-    """As decode.js writes it; the page has log-probabilities to a thousandth of a nat."""
-    if p < 0.0001:
-        return "0" if p == 0 else f"{p:.1e}".replace("e-0", "e-")
-    return f"{100 * p:.2f}%" if p < 0.01 else f"{100 * p:.1f}%"
+def says(text: str, p: float) -> bool:
+    """Whether the page writes this probability: rounded as decode.js does, of a log-probability rounded to 0.001."""
+    seen = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    rounding = 0.0005 if p >= 0.01 else 0.00005 if p >= 0.0001 else 0.05 * p
+    return abs(seen - p) <= 1.01 * rounding + 0.001 * p
 
 
 def test_what_deserves_a_look_leads_to_it(arms, driver):
@@ -219,11 +224,12 @@ def test_what_deserves_a_look_leads_to_it(arms, driver):
 
 def test_dark_and_on_a_phone(arms, driver):
     page = Page(driver, arms[1])
-    light = page.run("return [getComputedStyle(document.body).backgroundColor, document.images[0].currentSrc]")
+    background = "return getComputedStyle(document.body).backgroundColor"
+    picture = "return document.images[0].currentSrc"
+    light = page.run(background), page.run(picture)
     chromium.show_as(driver, 1400, 900, "dark")
-    dark = page.run("return [getComputedStyle(document.body).backgroundColor, document.images[0].currentSrc]")
-    assert brightness(light[0]) > 200 and brightness(dark[0]) < 60
-    assert light[1] != dark[1], "the pictures change as well"
+    page.wait(lambda: page.run(picture) != light[1])  # the pictures change as well
+    assert brightness(light[0]) > 200 and brightness(page.run(background)) < 60
     wide = page.run("return [...columns.children].map(column => column.getBoundingClientRect().top)")
     assert len({*wide}) == 1, "side by side"
     chromium.show_as(driver, 375, 700)
