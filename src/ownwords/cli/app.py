@@ -24,6 +24,7 @@ app = App(
 app.command("ownwords.cli.generate:generate")
 app.command("ownwords.cli.look:show")
 app.command("ownwords.cli.look:export")
+app.command("ownwords.cli.report:report")
 app.command("ownwords.cli.demo:demo")
 world = App(name="world", help="The small teacher and student that ship with the package.")
 world.command("ownwords.cli.world:train")

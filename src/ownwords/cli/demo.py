@@ -30,6 +30,7 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
     with console.status("loading models"):
         from ownwords.cli.look import export_run, show
         from ownwords.cli.progress import live_progress
+        from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
         from ownwords.generation.run import generate, prepare
@@ -53,6 +54,15 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
         console.print(f"written: {path}")
     console.print("\na trace of this run:\n")
     show(run / "rsd", problem=_first_solved(run / "rsd"))
+    page = run / "report.html"
+    try:
+        with console.status("writing the report"):
+            report_writer()([run / arm for arm in ARMS], page, overwrite=True)
+        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True, markup=False)
+    except NoPictures as error:
+        runs = " ".join(str(run / arm) for arm in ARMS)
+        # not markup: the name of the extra stands in brackets
+        console.print(f"\nno report: {error}, then ownwords report {runs}", soft_wrap=True, markup=False)
     return 0
 
 

@@ -43,6 +43,7 @@ def show(
     width
         Columns to write into; the terminal's own if not given.
     """
+    from ownwords.generation.models import load_tokenizer
     from ownwords.traces.store import Store
     from ownwords.traces.summary import summarise
 
@@ -52,7 +53,7 @@ def show(
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
         question = store.problems()[trace.problem_id]
-        tokenizer = student_tokenizer(store)
+        tokenizer = load_tokenizer(store.config["student"], "student")
         from ownwords.traces.spans import printable
 
         console.print(Text(printable(question.question.strip()), style="bold"))
@@ -88,21 +89,6 @@ def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
         made = ", ".join(str(t.attempt) for t in traces)
         raise ValueError(f"problem {matching[0]} has no attempt {attempt}: expected one of {made}")
     return found[0]
-
-
-def student_tokenizer(store: Store) -> PreTrainedTokenizerBase:
-    """The tokenizer that the run's ids belong to."""
-    from transformers import AutoTokenizer
-
-    from ownwords.generation.models import model_path
-
-    path = model_path(store.config["student"], "student")
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"cannot load the student's tokenizer from {path}: {' '.join(str(error).split())[:200]}"
-        ) from error
 
 
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
@@ -181,6 +167,7 @@ def export_run(
     overwrite: bool = False,
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer; see `ownwords.traces.export`."""
+    from ownwords.generation.models import load_tokenizer
     from ownwords.generation.prompts import THINK
     from ownwords.generation.run import decode
     from ownwords.traces.export import export as write
@@ -188,7 +175,7 @@ def export_run(
     from ownwords.traces.store import Store
 
     with Store.read(run) as store:
-        tokenizer = student_tokenizer(store)
+        tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(
             correct=correct, pick=pick, max_fallback=1.0 if store.config["gate"] == "never" else max_fallback
         )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ownwords.traces.summary import described
+
 if TYPE_CHECKING:
     from ownwords.generation.run import Prepared
     from ownwords.traces.summary import Summary
@@ -47,25 +49,7 @@ def summary_table(summaries: dict[str, Summary]) -> Table:
     table.add_column("")
     for name in summaries:
         table.add_column(name, justify="right", overflow="fold")
-    rows = {
-        "problems": lambda s: f"{s.problems}",
-        "solved problems": lambda s: f"{s.solved} ({s.solved / max(s.problems, 1):.1%})",
-        "attempts": lambda s: f"{s.attempts}",
-        "attempts verified correct": lambda s: f"{s.verdicts.get('correct', 0)} ({s.verified:.1%})",
-        "other verdicts": lambda s: _counts(s.verdicts, "correct"),
-        "ended otherwise than by itself": lambda s: _counts(s.finish_reasons, "stop"),
-        "tokens by the teacher": lambda s: f"{s.teacher_tokens:,}",
-        "tokens by the student": lambda s: f"{s.student_tokens:,}",
-        "acceptance": lambda s: f"{s.acceptance:.2%}",
-        "mean pass mass": lambda s: f"{s.pass_mass:.3f}",
-        "mean length, tokens": lambda s: f"{s.mean_length:.0f}",
-        "mean student surprisal, nats": lambda s: f"{s.mean_surprisal:.3f}",
-        "tokens below 1 % under the student": lambda s: f"{s.implausible:.2%}",
-    }
-    for label, cell in rows.items():
-        table.add_row(label, *(cell(s) for s in summaries.values()))
+    cells = {name: described(summary) for name, summary in summaries.items()}
+    for label in next(iter(cells.values()), {}):
+        table.add_row(label, *(column[label] for column in cells.values()))
     return table
-
-
-def _counts(counts: dict[str, int], without: str) -> str:
-    return ", ".join(f"{name} {n}" for name, n in sorted(counts.items()) if name != without) or "none"

@@ -33,18 +33,21 @@ class Stops:
             return "length"
         if fallbacks > self.max_fallback * (len(token_ids) - forced):
             return "fallback"
-        if self.repetition_window and written % LOOK_EVERY == 0 and self._loops(token_ids[forced:written]):
-            return "repetition"
+        if self.repetition_window and written % LOOK_EVERY == 0:
+            if loops(token_ids[forced:written], self.repetition_window):
+                return "repetition"
         return None
 
-    def _loops(self, ids: np.ndarray) -> bool:
-        window = ids[-self.repetition_window :]
-        if len(window) < self.repetition_window:
-            return False
-        # A loop of period n makes the window equal to itself shifted by n; its last token tells which n can be.
-        for period in len(window) - 1 - np.flatnonzero(window[:-1] == window[-1])[::-1]:
-            if period > len(window) // 4:
-                return False
-            if np.array_equal(window[period:], window[:-period]):
-                return True
+
+def loops(ids: np.ndarray, window: int) -> bool:
+    """Whether the last `window` ids repeat themselves at least four times over; False if there are fewer."""
+    last = ids[-window:]
+    if len(last) < window:
         return False
+    # A loop of period n makes the window equal to itself shifted by n; its last token tells which n can be.
+    for period in len(last) - 1 - np.flatnonzero(last[:-1] == last[-1])[::-1]:
+        if period > len(last) // 4:
+            return False
+        if np.array_equal(last[period:], last[:-period]):
+            return True
+    return False

@@ -55,6 +55,16 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     return Loaded(model.to(where).eval(), tokenizer, fingerprint(path, model))
 
 
+def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model alone. Raises ValueError in one line where it cannot be loaded."""
+    path = model_path(name, role)
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot load the {role}'s tokenizer from {path}: {reason}") from error
+
+
 def fingerprint(path: str, model: PreTrainedModel) -> str:
     """The hub's commit, or a hash of a local folder's configuration and of the ends of its weight files."""
     commit = getattr(model.config, "_commit_hash", None)

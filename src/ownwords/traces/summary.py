@@ -84,3 +84,26 @@ def summarise(traces: Iterable[Trace]) -> Summary:
         implausible=implausible / free_tokens,
         pass_mass=mass / free_tokens,
     )
+
+
+def described(summary: Summary) -> dict[str, str]:
+    """The figures as people read them: label -> text, the same labels in the same order for every run."""
+    return {
+        "problems": f"{summary.problems}",
+        "solved problems": f"{summary.solved} ({summary.solved / max(summary.problems, 1):.1%})",
+        "attempts": f"{summary.attempts}",
+        "attempts verified correct": f"{summary.verdicts.get('correct', 0)} ({summary.verified:.1%})",
+        "other verdicts": _counts(summary.verdicts, "correct"),
+        "ended otherwise than by itself": _counts(summary.finish_reasons, "stop"),
+        "tokens by the teacher": f"{summary.teacher_tokens:,}",
+        "tokens by the student": f"{summary.student_tokens:,}",
+        "acceptance": f"{summary.acceptance:.2%}",
+        "mean pass mass": f"{summary.pass_mass:.3f}",
+        "mean length, tokens": f"{summary.mean_length:.0f}",
+        "mean student surprisal, nats": f"{summary.mean_surprisal:.3f}",
+        "tokens below 1 % under the student": f"{summary.implausible:.2%}",
+    }
+
+
+def _counts(counts: dict[str, int], without: str) -> str:
+    return ", ".join(f"{name} {n}" for name, n in sorted(counts.items()) if name != without) or "none"

@@ -1,0 +1,110 @@
+"""A scores directory as a trace set: what a student thinks of each token, and nothing of who wrote it.
+
+The records are those of a run with the unknown left unknown: teacher's probabilities and pass mass are NaN, and no
+attempt says how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ownwords.generation.models import load_tokenizer
+from ownwords.problems.problem import Problem
+from ownwords.reports.sources import Source, decoder
+from ownwords.rsd.columns import FORCED, TEACHER
+from ownwords.suitability.files import Scores
+from ownwords.traces.trace import Trace
+
+SHOWN = {
+    "rsr": "Rank-Surprisal Ratio",
+    "grape": "likelihood per token (GRAPE)",
+    "mean_entropy": "mean entropy, nats",
+    "local_naturalness": "local naturalness, nats",
+}
+"""column of the scores -> what people read"""
+GROUPS = 32
+"""row groups that are held while problems are picked out of them"""
+
+
+def scored_source(path: Path, name: str) -> Source:
+    """Raises ValueError if `path` is no finished scores directory, or one without a scored trace."""
+    scores = Scores.read(path)
+    rows = {row["trace"]: row for row in scores.traces() if not row["skipped"]}
+    if not rows:
+        raise ValueError(f"{path} holds no scored trace: see its scores.parquet, column skipped, for the reasons")
+    table = _Table(path / "tokens.parquet", rows)
+    decode = decoder(load_tokenizer(scores.config["student"], "student"))
+    figures = {SHOWN[key]: f"{scores.summary['all'][key]:.3f}" for key in SHOWN if key in scores.summary["all"]}
+    skipped = sum(scores.summary["skipped"].values())
+    return Source(
+        name=name,
+        gate="",
+        config=scores.config,
+        versions=json.loads((path / "versions.json").read_text()),
+        problems=table.problems(decode),
+        traces=table.traces,
+        decode=decode,
+        figures={**figures, "traces skipped": f"{skipped}"},
+        scores={
+            (row["problem_id"], row["attempt"]): {SHOWN[key]: row[key] for key in SHOWN if row[key] is not None}
+            for row in rows.values()
+        },
+    )
+
+
+class _Table:
+    """tokens.parquet by problem."""
+
+    def __init__(self, path: Path, rows: dict[int, dict[str, Any]]) -> None:
+        self.file, self.rows = pq.ParquetFile(path), rows
+        self.places: dict[str, list[tuple[int, int]]] = {}
+        """problem id -> (row group, row in it) of its traces"""
+        for group in range(self.file.num_row_groups):
+            keys = self.file.read_row_group(group, ["trace", "problem_id", "attempt"]).to_pylist()
+            for row, key in enumerate(keys):
+                if key["trace"] in rows:
+                    self.places.setdefault(key["problem_id"], []).append((group, row))
+        self.group = lru_cache(maxsize=GROUPS)(self.file.read_row_group)
+
+    def problems(self, decode: Any) -> dict[str, Problem]:
+        """What the student read before each trace: the scores do not keep the bare question."""
+        found = {}
+        for problem_id, places in sorted(self.places.items(), key=lambda item: item[1]):
+            group, row = places[0]
+            prompt = self.group(group)["prompt_ids"][row].as_py()
+            found[problem_id] = Problem(decode(prompt), answer="", source="")
+        return found
+
+    def traces(self, problem_id: str | None = None) -> Iterator[Trace]:
+        wanted = sorted(self.places) if problem_id is None else [problem_id] if problem_id in self.places else []
+        for one in wanted:
+            yield from sorted((self._trace(*place) for place in self.places[one]), key=lambda trace: trace.attempt)
+
+    def _trace(self, group: int, row: int) -> Trace:
+        cells = {name: self.group(group)[name][row] for name in self.file.schema_arrow.names}
+        token_ids, prompt_ids, scored, surprisal, rank = (
+            np.array(cells[name].as_py()) for name in ("token_ids", "prompt_ids", "scored", "surprisal", "rank")
+        )
+        unknown = np.full(len(token_ids), np.nan)
+        return Trace(
+            problem_id=cells["problem_id"].as_py(),
+            attempt=cells["attempt"].as_py(),
+            prompt_ids=prompt_ids,
+            token_ids=token_ids,
+            source=np.where(scored == 1, TEACHER, FORCED),
+            teacher_logprob=unknown,
+            student_logprob=-surprisal,
+            student_rank=rank,
+            pass_mass=unknown,
+            refused_id=np.full(len(token_ids), -1),
+            refused_prob=np.zeros(len(token_ids)),
+            finish_reason="stop",  # not known, and not shown
+            verdict=self.rows[cells["trace"].as_py()]["verdict"],
+        )

@@ -1,0 +1,98 @@
+"""What a report is about: trace sets with their problems, their tokenizer and their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from ownwords.generation.models import load_tokenizer
+from ownwords.problems.problem import Problem
+from ownwords.traces.store import Store
+from ownwords.traces.trace import Trace
+
+MOST = 4
+"""sets in one report: as many as there are line styles, and columns that fit a screen"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One trace set."""
+
+    name: str
+    gate: str
+    """empty where nobody knows who wrote a token: a trace set that was scored, not generated"""
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    problems: dict[str, Problem]
+    traces: Callable[[str | None], Iterator[Trace]]
+    """all traces, or those of one problem, in the order of (problem id, attempt)"""
+    decode: Callable[[Sequence[int]], str]
+    """token ids to text, special tokens kept"""
+    figures: dict[str, str] = field(default_factory=dict)
+    """what the set says of itself beyond what its traces do: label -> text"""
+    scores: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)
+    """(problem id, attempt) -> label -> score"""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether teacher and student write together."""
+        return self.gate not in ("", "always", "never")
+
+
+@contextmanager
+def open_sources(paths: Sequence[Path]) -> Iterator[list[Source]]:
+    """The sets of all paths, open for reading, in their order.
+
+    Raises ValueError if there are more than `MOST`, one stands there twice, or one is neither a run nor a scores
+    directory, or is empty.
+    """
+    if len(paths) > MOST:
+        raise ValueError(f"{len(paths)} sets, expected at most {MOST} side by side: make several reports")
+    if twice := next((path for i, path in enumerate(paths) if path in paths[:i]), None):
+        raise ValueError(f"{twice} is named twice, expected each set once")
+    with ExitStack() as opened:
+        yield [_source(path, name, opened) for path, name in zip(paths, _names(paths))]
+
+
+def _source(path: Path, name: str, opened: ExitStack) -> Source:
+    if (path / "config.yaml").is_file() and not (path / "traces.sqlite").exists():
+        from ownwords.reports.scored import scored_source
+
+        return scored_source(path, name)
+    return _run(opened.enter_context(Store.read(path)), name)
+
+
+def _run(store: Store, name: str) -> Source:
+    if not len(store):
+        raise ValueError(f"{store.run_dir} holds no attempts yet: run ownwords generate --run {store.run_dir}")
+    return Source(
+        name=name,
+        gate=store.config["gate"],
+        config=store.config,
+        versions=store.versions,
+        problems=store.problems(),
+        traces=store.traces,
+        decode=decoder(load_tokenizer(store.config["student"], "student")),
+    )
+
+
+def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """Decoding that remembers: a set has few distinct spans, and a tokenizer takes long over each."""
+
+    @cache
+    def decode(ids: tuple[int, ...]) -> str:
+        return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    return lambda ids: decode(tuple(ids))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of the paths; the whole paths where those are not distinct."""
+    names = [path.resolve().name for path in paths]
+    return names if len({*names}) == len(names) else [str(path) for path in paths]
