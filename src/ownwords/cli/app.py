@@ -24,6 +24,8 @@ app = App(
 app.command("ownwords.cli.generate:generate")
 app.command("ownwords.cli.look:show")
 app.command("ownwords.cli.look:export")
+app.command("ownwords.cli.train:train")
+app.command("ownwords.cli.train:merge")
 app.command("ownwords.cli.demo:demo")
 world = App(name="world", help="The small teacher and student that ship with the package.")
 world.command("ownwords.cli.world:train")
