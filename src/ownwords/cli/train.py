@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,12 +39,11 @@ def train(config: TrainConfig, *, dry_run: bool = False) -> int:
     console = Console(highlight=False)
     with console.status("loading data and student"):
         from accelerate import PartialState
-        from transformers.utils.logging import disable_progress_bar
 
         from ownwords.training.run import prepare
         from ownwords.training.run import train as run
 
-        disable_progress_bar()
+        _quieten()
         prepared = prepare(config)
     console.quiet = not PartialState().is_main_process
     console.print(plan_table(prepared))
@@ -71,11 +71,9 @@ def merge(adapter: Path, *, out: Path) -> None:
     _need("peft", extra="train")
     console = Console(highlight=False)
     with console.status("merging"):
-        from transformers.utils.logging import disable_progress_bar
-
         from ownwords.training.merge import merge as run
 
-        disable_progress_bar()
+        _quieten()
         run(adapter, out)
     console.print(f"written: {out}")
 
@@ -148,6 +146,14 @@ def live_progress(console: Console) -> Iterator[Callable[[State], None]]:
             bar.update(task, completed=state.step, total=state.steps, description=describe(state))
 
         yield update
+
+
+def _quieten() -> None:
+    """What libraries say among themselves: bars of their own, and names that one has changed and the other not yet."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _need(*modules: str, extra: str | None = None) -> None:

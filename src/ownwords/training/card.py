@@ -13,6 +13,14 @@ from ownwords.traces.files import replacing
 if TYPE_CHECKING:
     from ownwords.training.run import Prepared
 
+MODEL = (
+    "A fine-tuned copy of",
+    "`AutoModelForCausalLM.from_pretrained` loads it; tokenizer and chat template are the student's own.",
+)
+ADAPTER = (
+    "A LoRA adapter for",
+    "`AutoModelForCausalLM.from_pretrained` loads it where `peft` is installed; `ownwords merge` makes it a model.",
+)
 SETTINGS = (
     "learning_rate", "schedule", "warmup", "weight_decay", "betas", "max_grad_norm", "batch", "micro_batch", "epochs",
     "pick", "cap_problems", "cap_tokens", "prefix", "mask", "weights", "lora", "precision", "checkpointing", "seed",
@@ -47,14 +55,14 @@ def card(prepared: Prepared, history: list[dict[str, Any]]) -> str:
         "steps": prepared.steps,
         "loss, first and last step": f"{losses[0]:.4f}, {losses[-1]:.4f}",
     }
-    flat = config.flat()
-    settings = {key: value for key, value in flat.items() if key.split(".")[0] in SETTINGS and value is not None}
-    kind = "A LoRA adapter for" if adapter else "A fine-tuned copy of"
-    loading = (
-        "`AutoModelForCausalLM.from_pretrained` loads it where `peft` is installed, `ownwords merge` makes it a model."
-        if adapter
-        else "`AutoModelForCausalLM.from_pretrained` loads it; tokenizer and chat template are the student's own."
-    )
+    used = {"prefix": config.prefix.tokens, "lora": config.lora.rank, "mask.rise": config.mask.anchors}
+    idle = tuple(name for name, lead in used.items() if lead is None)
+    settings = {
+        key: value
+        for key, value in config.flat().items()
+        if key.split(".")[0] in SETTINGS and value is not None and not key.startswith(idle)
+    }
+    kind, loading = ADAPTER if adapter else MODEL
     from ownwords.training.run import PACKAGES
 
     return "\n".join(
@@ -72,6 +80,13 @@ def card(prepared: Prepared, history: list[dict[str, Any]]) -> str:
             *_table("version", versions(*PACKAGES)),
         ]
     )
+
+
+def merged_card(text: str) -> str:
+    """The card of a model that an adapter with the card `text` was merged into."""
+    for old, new in (("library_name: peft", "library_name: transformers"), *zip(ADAPTER, MODEL)):
+        text = text.replace(old, new, 1)
+    return text
 
 
 def _table(title: str, cells: dict[str, Any]) -> list[str]:

@@ -170,7 +170,7 @@ class TrainConfig:
         tokens = self.prefix.tokens or prefix.get("tokens")
         if self.prefix.whole is not None and tokens is None:
             raise ValueError("--prefix.whole without --prefix.tokens: without prefixes all traces are whole")
-        whole = prefix.get("whole", 0.0) if self.prefix.whole is None else self.prefix.whole
+        whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
         if given["batch"] % given["micro_batch"]:
             raise ValueError(
                 f"batch {given['batch']} is no multiple of micro-batch {given['micro_batch']}: expected one that is"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from peft import PeftModel
 from transformers import AutoConfig
 
 from ownwords.generation.models import load, model_path
+from ownwords.training.card import merged_card
 
 
 def merge(adapter: Path, out: Path) -> None:
@@ -30,5 +30,5 @@ def merge(adapter: Path, out: Path) -> None:
     merged.to(own.dtype or torch.float32).save_pretrained(out)
     base.tokenizer.save_pretrained(out)
     own.save_pretrained(out)
-    if (adapter / "README.md").is_file():
-        shutil.copy(adapter / "README.md", out)
+    if (card := adapter / "README.md").is_file():
+        (out / "README.md").write_text(merged_card(card.read_text()))

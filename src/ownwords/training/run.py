@@ -184,9 +184,10 @@ def _save(trainer: TraceTrainer, prepared: Prepared, generation_config: Generati
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
     model.generation_config = generation_config
     dtype = torch.float32 if config.lora.rank else prepared.own_dtype
-    model.save_pretrained(
-        out, state_dict={name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()}
-    )
+    cast: dict[int, torch.Tensor] = {}  # by place in memory: tied weights stay tied, and are written once
+    for name, w in weights.items():
+        weights[name] = cast.setdefault(w.data_ptr(), w.to(dtype) if w.is_floating_point() else w)
+    model.save_pretrained(out, state_dict=weights)
     generation_config.save_pretrained(out)
     prepared.student.tokenizer.save_pretrained(out)
     if not config.lora.rank:

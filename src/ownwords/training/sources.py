@@ -7,14 +7,14 @@ list columns as long as `input_ids`: these are per-token figures too. Those of a
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.export import IGNORED, sft_row
@@ -62,17 +62,15 @@ def file_rows(path: Path) -> list[Row]:
         if not (path / "sft.parquet").is_file():
             raise ValueError(f"{path} holds neither traces.sqlite nor sft.parquet: {EXPECTED}")
         return _with_figures(file_rows(path / "sft.parquet"), path / "tokens.parquet")
-    table = _read(path)
-    if missing := [name for name in ("input_ids", "labels") if name not in table.column_names]:
-        seen = ", ".join(table.column_names[:12]) or "none"
-        raise ValueError(f"{path} has no column {missing[0]} (its columns: {seen}): {EXPECTED}")
-    rows = [_file_row(f"{path}, row {number}", row, number) for number, row in enumerate(_cells(table))]
+    rows = [_file_row(f"{path}, row {number}", row, number) for number, row in enumerate(_cells(path))]
     if not rows:
         raise ValueError(f"{path} has no rows: expected at least one trace; was anything selected at the export?")
     return rows
 
 
 def _file_row(where: str, row: dict[str, Any], number: int) -> Row:
+    if missing := [name for name in ("input_ids", "labels") if name not in row]:
+        raise ValueError(f"{where} has no column {missing[0]} (its columns: {', '.join(list(row)[:12])}): {EXPECTED}")
     arrays = {name: value for name, value in row.items() if isinstance(value, np.ndarray)}
     lengths = {name: len(arrays[name]) if name in arrays else None for name in ("input_ids", "labels")}
     if lengths["input_ids"] is None or lengths["input_ids"] != lengths["labels"] or not lengths["input_ids"]:
@@ -87,7 +85,8 @@ def _file_row(where: str, row: dict[str, Any], number: int) -> Row:
     # a set without problem ids: equal prompts are one problem
     problem_id = row.get("problem_id") or hashlib.sha256(ids[:start].tobytes()).hexdigest()[:16]
     columns = {name: a.astype(np.float32) for name, a in arrays.items() if len(a) == len(ids) and a.dtype.kind in "iuf"}
-    return Row(problem_id, int(row.get("attempt") or number), ids, labels, start, columns)
+    attempt = number if row.get("attempt") is None else int(row["attempt"])
+    return Row(problem_id, attempt, ids, labels, start, columns)
 
 
 def _with_figures(rows: list[Row], tokens: Path) -> list[Row]:
@@ -95,7 +94,7 @@ def _with_figures(rows: list[Row], tokens: Path) -> list[Row]:
     if not tokens.is_file():
         return rows
     wanted = {(row.problem_id, row.attempt): row for row in rows}
-    for figures in _cells(_read(tokens, ["problem_id", "attempt", "prompt_ids", *FIGURES])):
+    for figures in _cells(tokens, ["problem_id", "attempt", "prompt_ids", *FIGURES]):
         row = wanted.get((figures["problem_id"], figures["attempt"]))
         if row is not None:
             start = len(figures["prompt_ids"])
@@ -110,39 +109,60 @@ def _padded(figures: np.ndarray, start: int) -> np.ndarray:
     return np.concatenate([np.full(start, np.nan, np.float32), np.asarray(figures, np.float32)])
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _cells(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a file, lists of numbers as numpy arrays. `columns`: read no others, where the format allows it."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file or directory, {EXPECTED}")
-    try:
-        if path.suffix == ".parquet":
-            return pa.parquet.read_table(path, columns=columns)
-        if path.suffix in (".jsonl", ".json"):
-            # in one block: a line that is longer than a block is an error
-            whole = pa.json.ReadOptions(block_size=min(path.stat().st_size + 1, 2**31 - 1))
-            return pa.json.read_json(path, read_options=whole)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())[:200]}; {EXPECTED}") from error
+    if path.suffix == ".parquet":
+        return _parquet_cells(path, columns)
+    if path.suffix == ".jsonl":
+        return _json_cells(path)
     raise ValueError(f"{path} is a file of another kind: {EXPECTED}")
 
 
-def _cells(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The table's rows, lists of numbers as numpy arrays."""
-    lists = {f.name for f in table.schema if _is_list(f.type) and _is_number(f.type.value_type)}
-    for batch in table.to_batches(max_chunksize=256):
-        for i in range(batch.num_rows):
-            yield {
-                name: _array(column[i]) if name in lists else column[i].as_py()
-                for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            }
+def _parquet_cells(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256, columns=columns):
+                numbers = [_is_list_of_numbers(column.type) for column in batch.columns]
+                for cells in zip(*batch.columns):
+                    yield {
+                        name: _array(cell) if is_array else cell.as_py()
+                        for name, cell, is_array in zip(batch.schema.names, cells, numbers)
+                    }
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())[:200]}; {EXPECTED}") from error
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+def _json_cells(path: Path) -> Iterator[dict[str, Any]]:
+    """By the standard library: pyarrow's reader shifts the values of lists that hold nulls."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: not JSON ({error}), expected one object per line") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number}: a JSON {type(row).__name__}, expected an object")
+            yield {name: _numbers(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    return pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
 
 
 def _array(cell: pa.ListScalar) -> np.ndarray | None:
     return None if cell.values is None else cell.values.to_numpy(zero_copy_only=False)
+
+
+def _numbers(values: list[Any]) -> np.ndarray | list[Any]:
+    """Integers or floats, null as NaN; a list of anything else stays one."""
+    kinds = {type(value) for value in values}
+    if not kinds <= {int, float, type(None)}:
+        return values
+    try:
+        return np.array(values, np.int64 if kinds == {int} else np.float64)
+    except OverflowError:
+        return values

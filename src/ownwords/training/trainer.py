@@ -6,7 +6,6 @@ gradient checkpointing by default, a model card of its own. The one thing added 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,47 +84,44 @@ def make_trainer(
 ) -> TraceTrainer:
     """The trainer of a resolved configuration. `steps`: of the whole training; `processes`: that train together."""
     assert config.micro_batch and config.batch and config.betas and config.precision != "auto", "not resolved"
-    with warnings.catch_warnings():
-        # transformers has renamed gradient_checkpointing, TRL has not: both names mean the same
-        warnings.simplefilter("ignore", FutureWarning)
-        arguments = SFTConfig(
-            output_dir=str(checkpoints),
-            max_length=None,
-            packing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            remove_unused_columns=False,
-            per_device_train_batch_size=config.micro_batch,
-            gradient_accumulation_steps=config.batch // (config.micro_batch * processes),
-            num_train_epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type=SCHEDULES[config.schedule],
-            warmup_steps=config.warmup,
-            weight_decay=config.weight_decay,
-            adam_beta1=config.betas[0],
-            adam_beta2=config.betas[1],
-            max_grad_norm=config.max_grad_norm,
-            bf16=config.precision == "bf16",
-            gradient_checkpointing=config.checkpointing,
-            use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            seed=config.seed,
-            data_seed=config.seed,
-            save_steps=config.save_every or max(1, steps // 10),
-            save_total_limit=config.keep or None,
-            logging_steps=1,
-            disable_tqdm=True,
-            report_to=config.report_to or "none",
-            run_name=config.out.name,
-        )
-        trainer = TraceTrainer(
-            model=student.model,
-            args=arguments,
-            data_collator=Collator(pad_id(student.tokenizer)),
-            train_dataset=dataset(rows),
-            processing_class=student.tokenizer,
-            peft_config=_lora(config),
-            callbacks=callbacks,
-        )
+    arguments = SFTConfig(
+        output_dir=str(checkpoints),
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        per_device_train_batch_size=config.micro_batch,
+        gradient_accumulation_steps=config.batch // (config.micro_batch * processes),
+        num_train_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=SCHEDULES[config.schedule],
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        adam_beta1=config.betas[0],
+        adam_beta2=config.betas[1],
+        max_grad_norm=config.max_grad_norm,
+        bf16=config.precision == "bf16",
+        gradient_checkpointing=config.checkpointing,
+        use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        seed=config.seed,
+        data_seed=config.seed,
+        save_steps=config.save_every or max(1, steps // 10),
+        save_total_limit=config.keep or None,
+        logging_steps=1,
+        disable_tqdm=True,
+        report_to=config.report_to or "none",
+        run_name=config.out.name,
+    )
+    trainer = TraceTrainer(
+        model=student.model,
+        args=arguments,
+        data_collator=Collator(pad_id(student.tokenizer)),
+        train_dataset=dataset(rows),
+        processing_class=student.tokenizer,
+        peft_config=_lora(config),
+        callbacks=callbacks,
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
