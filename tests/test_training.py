@@ -188,6 +188,7 @@ def test_a_killed_training_resumes_to_the_same_curve(here, tmp_path):
     assert went_on[0] == int(saved.name.split("-")[1]) + 1  # it went on, and did not begin again
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole") and len(metrics(tmp_path / "whole")) == 80
     assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert sorted(p.name for p in saved.parent.glob("checkpoint-*")) == ["checkpoint-78", "checkpoint-80"]
 
 
 def test_an_interrupted_training_keeps_a_checkpoint_and_goes_on(here, tmp_path):
@@ -246,7 +247,7 @@ def run(tmp_path_factory) -> Path:
 
 def test_the_trained_student_loads_in_plain_transformers_and_answers(run, tmp_path):
     out = tmp_path / "out"
-    config = TrainConfig(data=[str(run)], out=out, preset="world", epochs=1.0)
+    config = TrainConfig(data=[str(run)], out=out, preset="world", batch=4, micro_batch=4)
     assert prepare(config).config.student == model_path("world", "student")  # the run's own
     trained(config)
     shipped = Path(model_path("world", "student"))
@@ -263,9 +264,11 @@ def test_the_trained_student_loads_in_plain_transformers_and_answers(run, tmp_pa
     before = load_file(shipped / "model.safetensors")
     assert not same(weights(out), before) and weights(out).keys() == before.keys()
     chat = [{"role": "user", "content": "What is 3 + 4?"}]
-    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) + "<think>\n"
+    prompt = tokenizer(text, return_tensors="pt")
     said = tokenizer.decode(model.float().generate(**prompt, max_new_tokens=120, do_sample=False)[0])
-    assert "<think>" in said and "</think>" in said and "\\boxed{" in said and said.endswith("<|im_end|>"), said
+    assert said.startswith(text) and said.count("</think>") == 1 and said.endswith("<|im_end|>"), said
+    assert "\\boxed{" in said.split("</think>")[1], said
     card = (out / "README.md").read_text()
     assert prepare(config).data.digest in card and "| learning_rate | 0.0003 |" in card and "| trl | " in card
     assert "prefix.template" not in card and "lora" not in card

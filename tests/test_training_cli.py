@@ -11,17 +11,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make, random_model
+from conftest import random_model
+from transformers import AutoTokenizer
 
-from ownwords.cli.look import export_run
 from ownwords.generation.models import model_path
+from ownwords.problems.problem import Problem
+from ownwords.rsd.columns import COLUMNS
+from ownwords.traces.store import Store
+from ownwords.traces.trace import Trace
+from ownwords.training.config import PrefixOptions, TrainConfig
+from ownwords.training.prefixes import TEMPLATE
+from ownwords.training.run import prepare
 
 NO = -100
+END, CLOSING = 929, 933
+"""ids of the small world's end of turn and closing think tag"""
+
+
+def hand_made_run(folder: Path, student: str, verdict: str) -> None:
+    """Six problems with an attempt each: two forced tokens, some of the teacher's, two of the student's, the end."""
+    rng = np.random.default_rng(0)
+    with Store.open(folder, {"student": student, "gate": "threshold:0.01", "system": "Be brief."}, {}) as store:
+        for n in range(6):
+            ids = [CLOSING - 1, 3, *rng.integers(0, 900, 8 + n).tolist(), CLOSING, 5, END]
+            columns = {name: np.zeros(len(ids), dtype) for name, dtype in COLUMNS.items()}
+            columns |= dict(token_ids=ids, source=[2, 2, *[0] * (8 + n), 1, 1, 0])
+            problem = Problem(f"{n} + 1 =", str(n + 1))
+            prompt = rng.integers(0, 900, 5)
+            store.add(problem, Trace(problem.id, 0, prompt, **columns, finish_reason="stop", verdict=verdict))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Trace sets with everything that can be wrong with them, a run and its export, and a training of other settings."""
+    """Trace sets with everything that can be wrong with them, two runs, and a training of other settings."""
     here = tmp_path_factory.mktemp("training-cli")
     rng = np.random.default_rng(0)
     good = [{"input_ids": (ids := rng.integers(0, 900, 8).tolist()), "labels": [NO, NO, *ids[2:]]} for _ in range(20)]
@@ -50,9 +72,8 @@ def folder(tmp_path_factory) -> Path:
     (here / "occupied/thesis.tex").write_text("do not touch")
     (here / "bare").mkdir()
     student = model_path("world", "student")
-    make(here / "run", problems="world:size=6", teacher=student, student=student, attempts=1, max_tokens=80)
-    export_run(here / "run", here / "exports")
-    make(here / "hopeless", problems="world:size=1", teacher=student, student=student, attempts=1, max_tokens=3)
+    hand_made_run(here / "run", student, "correct")
+    hand_made_run(here / "hopeless", student, "incorrect")
     shutil.copytree(student, here / "other")
     random_model(here / "other", 960, seed=0)
     (here / "trained").mkdir()
@@ -87,7 +108,7 @@ WRONG = [
     (with_data("broken.parquet"), "cannot read broken.parquet"),
     (with_data("table.csv"), "a file of another kind"),
     (with_data("bare"), "bare holds neither traces.sqlite nor sft.parquet"),
-    (with_data("hopeless"), "has 1 attempts, none of which is selected"),
+    (with_data("hopeless"), "has 6 attempts, none of which is selected"),
     (with_data("good.jsonl,share=most"), "share is 'most', expected a number"),
     ((*GOOD, "--data", "run,share=0.5"), "the shares of the 2 sets are none, 0.5"),
     (with_data("good.jsonl,share=0.5", "--data", "run,share=0.6"), "1.1 in all: expected shares above 0 that add up"),
@@ -113,6 +134,7 @@ WRONG = [
     ((*GOOD, "--cap-tokens", "3"), "--cap-tokens 3 is less than the first trace has"),
     ((*GOOD, "--batch", "10"), "batch 10 is no multiple of micro-batch 16"),
     ((*GOOD, "--batch", "0"), "batch is 0"),
+    ((*GOOD, "--batch", "32", "--epochs", "1"), "1 step in all, and the rate begins at 0"),
     ((*GOOD, "--epochs", "0"), "epochs is 0.0, expected a number above 0"),
     ((*GOOD, "--learning-rate", "fast"), "--learning-rate"),
     ((*GOOD, "--learning-rate", "nan"), "learning-rate is nan"),
@@ -120,7 +142,7 @@ WRONG = [
     ((*GOOD, "--betas", "0.9", "1"), "betas is (0.9, 1.0)"),
     ((*GOOD, "--lora.rank", "0"), "lora.rank is 0"),
     ((*GOOD, "--precision", "fp8"), "fp8"),
-    ((*GOOD, "--preset", "papers"), 'Choose from: "paper", "upft", "world"'),
+    (with_data("good.jsonl", "--preset", "papers"), 'Choose from: "paper", "upft", "world"'),
     ((*GOOD, "--report-to", "trackio"), "trackio is not installed, which this command needs: pip install trackio"),
     ((*GOOD, "--report-to", "notebook"), "notebook"),
     (("train", "--data", "good.jsonl", "--student", "nowhere/none", "--out", "new"), "cannot load the student"),
@@ -154,7 +176,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, words, message, monkeyp
     error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
     assert code == 2 and len(error) == 1 and message in error[0], error
     assert not (folder / "new").exists()
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()} == before, "a file was changed"
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items()), "a file was changed"
 
 
 def plan(folder, capfd, monkeypatch, *words: str) -> str:
@@ -173,22 +195,17 @@ def test_dry_run_prints_the_plan_and_trains_nothing(folder, capfd, monkeypatch):
     assert "160, of which 120 with loss" in said and "10: 5 epochs of 2, batch 16" in said
     assert "1e-05, cosine, warm-up 0.05, weight decay 0.0001, betas 0.9 0.95" in said
     said = plan(folder, capfd, monkeypatch, "--data", "run", "--mask.source", "student", "--epochs", "15")
-    assert "no loss 0 tokens by the student" in said and "15 epochs of 1" in said  # its own teacher: it never fell back
+    assert "no loss 12 tokens by the student" in said and "15: 15 epochs of 1, batch 16" in said
+    assert "123, of which 69 with loss" in said
     words = ("--data", "good.jsonl,share=0.75", "--data", "run,share=0.25", "--student", "world")
     said = plan(folder, capfd, monkeypatch, *words, "--cap-problems", "8")
     assert "good.jsonl,share=0.75: 6 of 20 traces" in said and "run,share=0.25: 2 of" in said
-    said = plan(folder, capfd, monkeypatch, "--data", "run", "--preset", "upft", "--prefix.tokens", "5",
-                "--prefix.whole", "0.5")  # fmt: skip
-    assert "cut to 5 tokens, the others whole" in said and "2e-06, constant, warm-up 0.03" in said
+    words = ("--data", "run", "--preset", "upft", "--epochs", "9", "--prefix.tokens", "5", "--prefix.whole", "0.5")
+    said = plan(folder, capfd, monkeypatch, *words)
+    assert "3 traces cut to 5 tokens, the others whole" in said and "2e-06, constant, warm-up 0.03" in said
 
 
 def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_path):
-    from transformers import AutoTokenizer
-
-    from ownwords.training.config import PrefixOptions, TrainConfig
-    from ownwords.training.prefixes import TEMPLATE
-    from ownwords.training.run import prepare
-
     tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
     whole = prepare(TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
     cut = prepare(

@@ -82,6 +82,11 @@ def prepare(config: TrainConfig) -> Prepared:
     student = load(config.student, "student", "cpu", dtype)
     own_dtype = AutoConfig.from_pretrained(model_path(config.student, "student")).dtype or torch.float32
     prepared = Prepared(config, student, own_dtype, build(config, student, state.device), state.num_processes)
+    if math.ceil(prepared.steps * config.warmup) >= prepared.steps:
+        raise ValueError(
+            f"{prepared.steps} step in all, and the rate begins at 0 where it is warmed up: nothing would be learned; "
+            "give more traces or epochs, a smaller --batch, or --warmup 0"
+        )
     check_folder(config.out, prepared.record, config.overwrite)
     return prepared
 
@@ -141,10 +146,14 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
     if "tensorboard" in config.report_to:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
     generation_config = deepcopy(student.model.generation_config)
-    resume = last_checkpoint(checkpoints)
     state = PartialState()
+    resume = last_checkpoint(checkpoints)
+    done = 0 if resume is None else _step(resume)
+    state.wait_for_everyone()
     if state.is_main_process:
-        cut_metrics(out / "metrics.jsonl", after=0 if resume is None else int(resume.name.rpartition("-")[2]))
+        cut_metrics(out / "metrics.jsonl", after=done)
+        for torn in [path for path in checkpoints.glob("checkpoint-*") if _step(path) > done]:
+            shutil.rmtree(torn)
     with interruptible() as interrupted:
         metrics = Metrics(out / "metrics.jsonl", prepared.steps, prepared.config.epochs, interrupted, tell)
         trainer = make_trainer(
@@ -164,14 +173,17 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
     """The latest checkpoint that was written whole: its last file, the trainer's state, can be read."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in reversed(found):
+    for path in sorted(checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
         try:
             json.loads((path / "trainer_state.json").read_text())
             return path
         except (OSError, ValueError):
             continue
     return None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _save(trainer: TraceTrainer, prepared: Prepared, generation_config: GenerationConfig) -> None:
