@@ -191,6 +191,29 @@ def test_a_killed_training_resumes_to_the_same_curve(here, tmp_path):
     assert sorted(p.name for p in saved.parent.glob("checkpoint-*")) == ["checkpoint-78", "checkpoint-80"]
 
 
+def test_two_processes_make_the_curve_of_one(here, tmp_path):
+    """Data parallel under `accelerate launch`: each takes half of every batch, and weights are those of one process."""
+    config = settings(here, tmp_path / "one", "weighed.jsonl", weights="w", epochs=1.0)
+    rows = [json.loads(line) for line in (here / "many.jsonl").read_text().splitlines()]
+    weighed = [{**row, "w": np.linspace(0.1, 2, len(row["labels"])).tolist()} for row in rows]
+    (here / "weighed.jsonl").write_text("\n".join(map(json.dumps, weighed)))
+    trained(config)
+    words = [
+        "launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend",
+        "no", "-m", "ownwords", "train", "--data", here / "weighed.jsonl", "--student", here / "student", "--weights",
+        "w", "--preset", "world", "--batch", "8", "--micro-batch", "4", "--epochs", "1", "--learning-rate", "0.003",
+        "--out", tmp_path / "two",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("written: ") == 1
+    one, two = ([row["loss"] for row in metrics(tmp_path / name)] for name in ("one", "two"))
+    assert one == pytest.approx(two, rel=1e-5) and len(two) == 5
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
 def test_an_interrupted_training_keeps_a_checkpoint_and_goes_on(here, tmp_path):
     prepared = prepare(settings(here, tmp_path / "cut", save_every=1000))
 

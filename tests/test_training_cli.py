@@ -74,6 +74,7 @@ def folder(tmp_path_factory) -> Path:
     student = model_path("world", "student")
     hand_made_run(here / "run", student, "correct")
     hand_made_run(here / "hopeless", student, "incorrect")
+    hand_made_run(here / "others", "somebody/else", "correct")
     shutil.copytree(student, here / "other")
     random_model(here / "other", 960, seed=0)
     (here / "trained").mkdir()
@@ -113,6 +114,8 @@ WRONG = [
     ((*GOOD, "--data", "run,share=0.5"), "the shares of the 2 sets are none, 0.5"),
     (with_data("good.jsonl,share=0.5", "--data", "run,share=0.6"), "1.1 in all: expected shares above 0 that add up"),
     (with_data("run,share=0.001", "--data", "good.jsonl,share=0.999", "--cap-problems", "0"), "cap-problems is 0"),
+    (with_data("good.jsonl,share=0.9", "--data", "lossless.jsonl,share=0.1"), "the smallest of the sets (0 rows)"),
+    (("train", "--data", "run", "--data", "others", "--out", "new"), "the runs were made for "),
     (with_data("weights.jsonl", "--weights", "w"), "weight -2 at position 1 from column w, expected 0 or more"),
     (with_data("weights.jsonl", "--weights", "v"), "has no column v for every token, which --weights v needs"),
     ((*GOOD, "--mask.source", "teacher"), "has no column source for every token, which --mask.source teacher needs"),

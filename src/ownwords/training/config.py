@@ -68,6 +68,7 @@ class LoraOptions:
     alpha: float | None = None
     """its scale is alpha / rank [twice the rank]"""
     dropout: float = 0.0
+    """of the adapter's input while it is trained"""
 
 
 @Parameter(name="*")
@@ -130,6 +131,7 @@ class TrainConfig:
     checkpointing: Annotated[bool, Parameter(negative="")] = False
     """gradient checkpointing: less memory, about a fifth slower"""
     device: Literal["auto", "cpu"] = "auto"
+    """auto: the GPU if there is one"""
     seed: int = 0
     """of the order of traces, of random choices and of the adapter's first weights"""
     save_every: int | None = None

@@ -86,8 +86,8 @@ def build(config: TrainConfig, student: Loaded, device: torch.device | str = "cp
 
     Raises ValueError for whatever is wrong with the data or does not go together with it.
     """
-    paths, shares = zip(*map(parse_data, config.data), strict=True)
-    shares = check_shares(shares)
+    paths, stated = zip(*map(parse_data, config.data), strict=True)
+    shares = check_shares(stated)
     if not any(map(is_run, paths)) and (config.pick or config.incorrect):
         raise ValueError(
             "--pick and --incorrect choose among the attempts of a run directory: files are taken as they are"

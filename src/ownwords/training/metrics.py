@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +32,9 @@ class Metrics(TrainerCallback):
     """Writes what the trainer logs, tells the progress, and stops it with a checkpoint when asked to."""
 
     def __init__(
-        self, path: Path, steps: int, epochs: float, interrupted: Callable[[], bool], tell: Callable[[Progress], None]
+        self, path: Path, steps: int, interrupted: Callable[[], bool], tell: Callable[[Progress], None]
     ) -> None:
-        self.path, self.steps, self.epochs = path, steps, epochs
-        self.interrupted, self.tell = interrupted, tell
-        self.started = time.monotonic()
+        self.path, self.steps, self.interrupted, self.tell = path, steps, interrupted, tell
 
     def on_step_end(self, args, state, control, **_):
         if self.interrupted():

@@ -29,7 +29,8 @@ def mix(sets: Sequence[Sequence[Row]], shares: Sequence[float]) -> list[Row]:
     """As many rows as the shares allow without repeating one: at each place, the set that is furthest behind."""
     # a hair more, so that 30 rows at share 0.3 make 100 and not 99
     total = min(math.floor(len(rows) / share + 1e-9) for rows, share in zip(sets, shares, strict=True))
-    taken, mixed = [0] * len(sets), []
+    taken = [0] * len(sets)
+    mixed: list[Row] = []
     while len(mixed) < total:
         owed = [share * (len(mixed) + 1) - n for share, n in zip(shares, taken, strict=True)]
         most = max(range(len(sets)), key=lambda i: (owed[i], -i))

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,21 +124,28 @@ def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress
     already is left as it is."""
     config, out, state = prepared.config, prepared.config.out, PartialState()
     check_folder(out, prepared.record, config.overwrite)
-    if config.overwrite and state.is_main_process and out.exists():
-        shutil.rmtree(out)
-    state.wait_for_everyone()
-    old = read_record(out)
-    if old is not None and old["ended"]:
-        return True
+    state.wait_for_everyone()  # before the first of them writes into a folder that the others find empty
     checkpoints = out / "checkpoints"
-    if state.is_main_process:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        lock = lock_for_writing(checkpoints, "--out")
-        if old is None:
-            _write_record(prepared, ended=False)
-    state.wait_for_everyone()
-    with closing(os.fdopen(lock) if state.is_main_process else open(os.devnull)), plain_errors(out):
-        return _train(prepared, checkpoints, tell)
+    with ExitStack() as closing:
+        if state.is_main_process:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            closing.callback(os.close, lock_for_writing(checkpoints, "--out"))
+            if config.overwrite:
+                _clear(out, checkpoints / "lock")
+            if read_record(out) is None:
+                _write_record(prepared, ended=False)
+        state.wait_for_everyone()
+        with plain_errors(out):
+            return read_record(out)["ended"] or _train(prepared, checkpoints, tell)
+
+
+def _clear(out: Path, lock: Path) -> None:
+    """Delete the training in `out` but for the lock that we hold."""
+    for path in [*out.iterdir(), *lock.parent.iterdir()]:
+        if path.is_dir() and path != lock.parent:
+            shutil.rmtree(path)
+        elif path.is_file() and path != lock:
+            path.unlink()
 
 
 def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], None]) -> bool:
@@ -154,12 +161,12 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
         cut_metrics(out / "metrics.jsonl", after=done)
         for torn in [path for path in checkpoints.glob("checkpoint-*") if _step(path) > done]:
             shutil.rmtree(torn)
-    with interruptible() as interrupted:
-        metrics = Metrics(out / "metrics.jsonl", prepared.steps, prepared.config.epochs, interrupted, tell)
+    # several processes cannot agree on the step at which each was asked: there Ctrl-C cuts, and checkpoints are kept
+    with interruptible() if prepared.processes == 1 else nullcontext(lambda: False) as interrupted:
+        metrics = Metrics(out / "metrics.jsonl", prepared.steps, interrupted, tell)
         trainer = make_trainer(
             config, student, prepared.data.rows, checkpoints, prepared.steps, prepared.processes, [metrics]
         )
-        assert len(trainer.get_train_dataloader()) > 0
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
         if trainer.state.global_step < prepared.steps:
             return False
