@@ -129,7 +129,7 @@ class TrainConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16: computations in bfloat16, weights and optimiser in float32; auto: bf16 where a GPU has it"""
     checkpointing: Annotated[bool, Parameter(negative="")] = False
-    """gradient checkpointing: less memory, about a fifth slower"""
+    """gradient checkpointing: less memory, slower"""
     device: Literal["auto", "cpu"] = "auto"
     """auto: the GPU if there is one"""
     seed: int = 0
