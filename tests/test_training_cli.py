@@ -24,8 +24,8 @@ from ownwords.training.prefixes import TEMPLATE
 from ownwords.training.run import prepare
 
 NO = -100
-END, CLOSING = 929, 933
-"""ids of the small world's end of turn and closing think tag"""
+TOKENIZER = AutoTokenizer.from_pretrained(model_path("world", "student"))
+END, OPENING, CLOSING = (TOKENIZER.get_vocab()[token] for token in ("<|im_end|>", "<think>", "</think>"))
 
 
 def hand_made_run(folder: Path, student: str, verdict: str) -> None:
@@ -33,7 +33,7 @@ def hand_made_run(folder: Path, student: str, verdict: str) -> None:
     rng = np.random.default_rng(0)
     with Store.open(folder, {"student": student, "gate": "threshold:0.01", "system": "Be brief."}, {}) as store:
         for n in range(6):
-            ids = [CLOSING - 1, 3, *rng.integers(0, 900, 8 + n).tolist(), CLOSING, 5, END]
+            ids = [OPENING, 3, *rng.integers(0, 900, 8 + n).tolist(), CLOSING, 5, END]
             columns = {name: np.zeros(len(ids), dtype) for name, dtype in COLUMNS.items()}
             columns |= dict(token_ids=ids, source=[2, 2, *[0] * (8 + n), 1, 1, 0])
             problem = Problem(f"{n} + 1 =", str(n + 1))
@@ -76,7 +76,7 @@ def folder(tmp_path_factory) -> Path:
     hand_made_run(here / "hopeless", student, "incorrect")
     hand_made_run(here / "others", "somebody/else", "correct")
     shutil.copytree(student, here / "other")
-    random_model(here / "other", 960, seed=0)
+    random_model(here / "other", len(TOKENIZER) + 26, seed=0)
     (here / "trained").mkdir()
     (here / "trained/training.json").write_text(json.dumps({"ended": False, "decides": {"seed": 7}}))
     return here
@@ -100,7 +100,7 @@ WRONG = [
     (with_data("uneven.jsonl"), "row 0: 3 input_ids and 2 labels, expected two equal lists"),
     (with_data("floats.jsonl"), "no whole numbers, expected token ids"),
     (with_data("strings.jsonl"), "None input_ids and 2 labels"),
-    (with_data("foreign.jsonl"), "id 150000 at position 1 is not in the student's vocabulary (its ids go up to 933)"),
+    (with_data("foreign.jsonl"), "id 150000 at position 1 is not in the student's vocabulary (its ids go up to "),
     (with_data("negative.jsonl"), "id -1 at position 1 is not in the student's vocabulary"),
     (with_data("shifted.jsonl"), "label 4 at position 0, where the id is 3"),
     (with_data("lossless.jsonl"), "no row to train on: 0 too long, 1 without a token with loss"),
@@ -124,7 +124,7 @@ WRONG = [
     ((*GOOD, "--mask.below", "1.5"), "mask.below is 1.5, expected a probability"),
     ((*GOOD, "--mask.rise", "-1"), "mask.rise is -1.0, expected a probability"),
     ((*GOOD, "--mask.anchors", "nowhere"), "cannot load the early checkpoint 'nowhere'"),
-    ((*GOOD, "--mask.anchors", "other"), "has 960 words, the student 934"),
+    ((*GOOD, "--mask.anchors", "other"), f"has {len(TOKENIZER) + 26} words, the student {len(TOKENIZER)}"),
     ((*GOOD, "--pick", "random"), "files are taken as they are"),
     ((*GOOD, "--pick", "longest"), "Choose from:"),
     ((*GOOD, "--prefix.tokens", "4"), "holds no text of the problems, which --prefix.template is about"),
@@ -210,7 +210,6 @@ def test_dry_run_prints_the_plan_and_trains_nothing(folder, capfd, monkeypatch):
 
 
 def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_path):
-    tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
     whole = prepare(TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
     cut = prepare(
         TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
@@ -218,9 +217,9 @@ def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_pat
     assert cut.data.prefixes == len(cut.data.rows) == len(whole.data.rows) > 1
     for short, long in zip(cut.data.rows, whole.data.rows, strict=True):
         chat = [{"role": "user", "content": TEMPLATE.replace("{question}", long.question)}]
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        assert tokenizer.decode(short.input_ids[: short.start]) == text
-        expected = [*long.input_ids[long.start :][:5], tokenizer.eos_token_id]
+        text = TOKENIZER.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        assert TOKENIZER.decode(short.input_ids[: short.start]) == text
+        expected = [*long.input_ids[long.start :][:5], TOKENIZER.eos_token_id]
         assert short.input_ids[short.start :].tolist() == expected
 
 
