@@ -127,7 +127,8 @@ def export(
     run: Path,
     *,
     out: Path | None = None,
-    pick: Literal["shortest", "all"] = "shortest",
+    pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
+    seed: int = 0,
     max_fallback: float = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -143,7 +144,10 @@ def export(
     out
         Where to; RUN/exports if not given.
     pick
-        Of the eligible attempts at a problem: the shortest or all.
+        Of the eligible attempts at a problem: the shortest, a random one, the one that surprises the student least, or
+        all.
+    seed
+        Of the random pick.
     max_fallback
         The largest share of tokens by the student; runs with --gate never are not asked.
     incorrect
@@ -153,7 +157,7 @@ def export(
     """
     console = Console(highlight=False)
     with console.status("writing"):
-        written = export_run(run, out or run / "exports", pick, max_fallback, not incorrect, overwrite)
+        written = export_run(run, out or run / "exports", pick, max_fallback, not incorrect, overwrite, seed)
     for name, path in written.items():
         console.print(f"{name:18} {path}")
 
@@ -161,10 +165,11 @@ def export(
 def export_run(
     run: Path,
     out: Path,
-    pick: str = "shortest",
+    pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
     max_fallback: float = 0.5,
     correct: bool = True,
     overwrite: bool = False,
+    seed: int = 0,
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer; see `ownwords.traces.export`."""
     from ownwords.generation.models import load_tokenizer
@@ -176,8 +181,13 @@ def export_run(
 
     with Store.read(run) as store:
         tokenizer = load_tokenizer(store.config["student"], "student")
-        selection = Selection(
-            correct=correct, pick=pick, max_fallback=1.0 if store.config["gate"] == "never" else max_fallback
-        )
+        selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
         closing_id = tokenizer.get_vocab().get(THINK[1])
-        return write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
+        return write(
+            store,
+            out,
+            selection.for_gate(store.config["gate"]),
+            lambda ids: decode(tokenizer, ids),
+            closing_id,
+            overwrite,
+        )

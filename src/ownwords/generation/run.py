@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +23,7 @@ from ownwords.generation.plan import Plan
 from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
 from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.process import interruptible, versions
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
@@ -38,6 +34,8 @@ from ownwords.traces.trace import Trace
 
 LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
+PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
+"""those whose versions a run keeps"""
 
 
 @dataclass(frozen=True)
@@ -132,17 +130,6 @@ def flat_config(prepared: Prepared) -> dict[str, Any]:
     return {**prepared.config.flat(), **weights}
 
 
-def versions() -> dict[str, str]:
-    packages = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 @dataclass
 class Progress:
     """What is told while a run goes on."""
@@ -165,9 +152,9 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
     flat = flat_config(prepared)
     identity = [key for key in flat if key.split(".")[0] not in SCOPE]
     with (
-        Store.open(config.run, flat, versions(), identity) as store,
+        Store.open(config.run, flat, versions(*PACKAGES), identity) as store,
         Checker(config.check_workers, config.check_deadline) as checker,
-        _interruptible() as interrupted,
+        interruptible() as interrupted,
     ):
         plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
         engine = LocalEngine(
@@ -237,24 +224,3 @@ def to_trace(finished: Finished, prepared: Prepared) -> tuple[Trace, str | None]
 def decode(tokenizer: PreTrainedTokenizerBase, ids) -> str:
     """One decode of the whole span, without the end-of-turn token."""
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C (or SIGTERM) asks the loop to stop at its next turn, so that no transaction is cut; a second one cuts."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
-        yield lambda: False
-        return
-
-    def note(number, frame):
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -27,7 +27,7 @@ from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.files import plain_errors, replacing
 from ownwords.traces.rows import ARRAYS, clean
-from ownwords.traces.select import Selection, length_order, reasons, select
+from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
@@ -151,7 +151,10 @@ def sft_row(trace: Trace) -> dict[str, Any]:
 def _why_not(trace: Trace, chosen: list[Trace], selection: Selection, closing_id: int | None) -> str:
     if trace.attempt in [one.attempt for one in chosen]:
         return ""
-    return "; ".join(reasons(trace, selection, closing_id)) or f"attempt {chosen[0].attempt} is the shortest"
+    return (
+        "; ".join(reasons(trace, selection, closing_id))
+        or f"attempt {chosen[0].attempt} {PICKED_BECAUSE[selection.pick]}"
+    )
 
 
 @contextmanager

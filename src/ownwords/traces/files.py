@@ -44,8 +44,9 @@ def replacing(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
             written.unlink(missing_ok=True)
 
 
-def lock_for_writing(run_dir: Path) -> int:
+def lock_for_writing(run_dir: Path, option: str = "--run") -> int:
     """Take `run_dir/lock` for this process; the descriptor to close for giving it back. The kernel does, if we die.
+    `option`: what names the directory.
 
     A POSIX record lock and not `flock`: a forked worker that outlives its killed parent would inherit the latter, and
     the run could not go on. The price: it keeps out other processes only, not a second `Store` in this one.
@@ -62,7 +63,8 @@ def lock_for_writing(run_dir: Path) -> int:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             raise ValueError(
-                f"{run_dir} is being written by another process ({holder}): wait until it ends, or name another --run"
+                f"{run_dir} is being written by another process ({holder}): wait until it ends, "
+                f"or name another {option}"
             ) from None
     os.ftruncate(lock, 0)
     os.write(lock, f"process {os.getpid()} on {platform.node()}\n".encode())

@@ -6,14 +6,18 @@ think tag, ended by itself, written by the student for half of its tokens at mos
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from ownwords.rsd.columns import FORCED
 from ownwords.traces.trace import Trace
 
-PICKS = ("shortest", "all")
+Pick = Literal["shortest", "random", "surprisal", "all"]
+PICKED_BECAUSE = {"shortest": "is the shortest", "random": "was drawn", "surprisal": "has the lowest surprisal"}
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,21 @@ class Selection:
     """the finish reason is `stop`"""
     max_fallback: float = 0.5
     """the largest share of free tokens that the student may have written, 0 to 1; 1 asks nothing"""
-    pick: str = "shortest"
-    """of the eligible ones per problem: `shortest` (in tokens; the lower attempt among equals) or `all`"""
+    pick: Pick = "shortest"
+    """of the eligible ones per problem: `shortest` (in tokens), `random`, `surprisal` (the lowest mean student
+    surprisal), in each case the lower attempt among equals; or `all`"""
+    seed: int = 0
+    """of the random pick"""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_fallback <= 1:
             raise ValueError(f"max_fallback is {self.max_fallback}, expected a share from 0 to 1 (0.5 for 50 %)")
-        if self.pick not in PICKS:
-            raise ValueError(f"pick is {self.pick!r}, expected one of {', '.join(PICKS)}")
+        if self.pick not in (*PICKED_BECAUSE, "all"):
+            raise ValueError(f"pick is {self.pick!r}, expected one of {', '.join(PICKED_BECAUSE)}, all")
+
+    def for_gate(self, gate: str) -> Selection:
+        """The same for a run with this gate: the student's own rollouts are not asked for their fallback rate."""
+        return replace(self, max_fallback=1.0) if gate == "never" else self
 
 
 def reasons(trace: Trace, selection: Selection, closing_id: int | None) -> list[str]:
@@ -59,11 +70,27 @@ def length_order(trace: Trace) -> tuple[int, int]:
     return len(trace.token_ids), trace.attempt
 
 
+def surprisal(trace: Trace) -> float:
+    """Nats: mean of -ln q over the free tokens, q the student's raw probability; infinite for a trace without any."""
+    free = trace.source != FORCED
+    return -float(trace.student_logprob[free].mean(dtype=np.float64)) if free.any() else np.inf
+
+
+def preference(trace: Trace, selection: Selection) -> tuple[float | str, int]:
+    """The sort key of the pick: of the eligible attempts at a problem, the one with the smallest is taken."""
+    if selection.pick == "random":
+        name = f"{selection.seed}:{trace.problem_id}:{trace.attempt}"
+        return hashlib.sha256(name.encode()).hexdigest(), trace.attempt
+    return (surprisal(trace), trace.attempt) if selection.pick == "surprisal" else length_order(trace)
+
+
 def select(traces: Iterable[Trace], selection: Selection, closing_id: int | None) -> list[Trace]:
     """The selected traces, problems in the order of their first eligible trace. Holds no more than it returns."""
     kept: dict[str, list[Trace]] = {}
     for trace in traces:
         if not reasons(trace, selection, closing_id):
             rivals = [*kept.get(trace.problem_id, []), trace]
-            kept[trace.problem_id] = [min(rivals, key=length_order)] if selection.pick == "shortest" else rivals
+            if selection.pick != "all":
+                rivals = [min(rivals, key=lambda rival: preference(rival, selection))]
+            kept[trace.problem_id] = rivals
     return [trace for chosen in kept.values() for trace in chosen]

@@ -1,0 +1,203 @@
+"""What a person can set for `ownwords train`, with presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ownwords.traces.select import Pick
+from ownwords.training.prefixes import TEMPLATE
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # arXiv 2509.22230 and its authors' notebook, which is s1's recipe. Their final paper trains 15 epochs by a
+    # reviewer's account, their notebook 5.
+    "paper": dict(
+        learning_rate=1e-5, schedule="cosine", warmup=0.05, weight_decay=1e-4, betas=(0.9, 0.95),
+        batch=16, micro_batch=1, epochs=5.0,
+    ),
+    # arXiv 2503.02875: the defaults of its code; the share of whole traces is what its training lengths imply.
+    "upft": dict(
+        learning_rate=2e-6, schedule="constant", warmup=0.03, weight_decay=0.0, betas=(0.9, 0.95),
+        batch=64, micro_batch=1, epochs=1.0, prefix=dict(tokens=32, whole=0.1),
+    ),
+    # The small world's student: a hundred times smaller than the paper's, it needs a higher rate.
+    "world": dict(
+        learning_rate=3e-4, schedule="cosine", warmup=0.05, weight_decay=1e-4, betas=(0.9, 0.95),
+        batch=16, micro_batch=16, epochs=5.0,
+    ),
+}  # fmt: skip
+TRACKERS = ("tensorboard", "trackio", "wandb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixOptions:
+    """Train on how traces begin (UPFT); whole traces where no length is given."""
+
+    tokens: int | None = None
+    """keep so many tokens of each completion, the last of them as end of turn [upft: 32]"""
+    whole: float | None = None
+    """share of the traces that stay whole [upft: 0.1, else 0]"""
+    template: str = TEMPLATE
+    """what the prompt of a prefix asks, {question} standing for the problem; empty keeps the prompt of the trace"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """Tokens that are read but not learned."""
+
+    below: float | None = None
+    """no loss on tokens with a student probability below this: the control that skips foreign tokens"""
+    source: Literal["teacher", "student"] | None = None
+    """no loss on tokens that the teacher, or the student, wrote"""
+    anchors: Path | None = None
+    """no loss on tokens whose probability is already higher in this checkpoint, from early in a first training
+    (OUT/checkpoints/checkpoint-N): imitation anchors (T3S)"""
+    rise: float = 0.0
+    """higher by more than this"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraOptions:
+    """Train an adapter in place of all weights; `ownwords merge` makes a model of it."""
+
+    rank: int | None = None
+    """of the adapter of every linear layer; full fine-tuning if not given"""
+    alpha: float | None = None
+    """its scale is alpha / rank [twice the rank]"""
+    dropout: float = 0.0
+    """of the adapter's input while it is trained"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides a training."""
+
+    data: Annotated[list[str], Parameter(negative="")]
+    """traces: a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels; several
+    times for several sets, then with shares if wanted: --data a,share=0.8 --data b,share=0.2"""
+    out: Path
+    """where the student goes; an unfinished training there goes on"""
+    student: str | None = None
+    """a model folder, a hub name, or world; the run's own student if not given"""
+
+    preset: Literal["paper", "upft", "world"] = "paper"
+    """values for what is not given"""
+    learning_rate: float | None = None
+    """its highest value [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
+    schedule: Literal["cosine", "linear", "constant"] | None = None
+    """of the learning rate after its warm-up [cosine, upft: constant]"""
+    warmup: float | None = None
+    """share of the steps in which it rises [0.05, upft: 0.03]"""
+    weight_decay: float | None = None
+    """of AdamW [1e-4, upft: 0]"""
+    betas: tuple[float, float] | None = None
+    """of AdamW [0.9 0.95]"""
+    max_grad_norm: float = 1.0
+    """gradients are scaled down to this norm"""
+    batch: int | None = None
+    """traces per step, over all processes [16, upft: 64]"""
+    micro_batch: int | None = None
+    """traces that a process works on at once: memory and speed, the sum is the same [1, world: 16]"""
+    epochs: float | None = None
+    """times through the traces [5, upft: 1]"""
+
+    pick: Pick | None = None
+    """which of the correct attempts at a problem of a run: the shortest, a random one, the one that surprises the
+    student least, or all [shortest]"""
+    max_fallback: float = 0.5
+    """the largest share of tokens by the student in a trace of a run; runs with --gate never are not asked"""
+    incorrect: Annotated[bool, Parameter(negative="")] = False
+    """take attempts of a run whatever their verdict"""
+    max_length: int | None = None
+    """the longest trace, prompt included [the student's context]"""
+    over_length: Literal["refuse", "drop"] = "refuse"
+    """what to do where traces are longer; none is ever cut"""
+    cap_problems: int | None = None
+    """train on so many problems only, the same ones for every set of traces at them"""
+    cap_tokens: int | None = None
+    """train on traces with at most so many tokens with loss"""
+    prefix: PrefixOptions = PrefixOptions()
+    mask: MaskOptions = MaskOptions()
+    weights: str | None = None
+    """a per-token column that the loss of each token is multiplied by, such as pass_mass or one of your own"""
+
+    lora: LoraOptions = LoraOptions()
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16: computations in bfloat16, weights and optimiser in float32; auto: bf16 where a GPU has it"""
+    checkpointing: Annotated[bool, Parameter(negative="")] = False
+    """gradient checkpointing: less memory, slower"""
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: the GPU if there is one"""
+    seed: int = 0
+    """of the order of traces, of random choices and of the adapter's first weights"""
+    save_every: int | None = None
+    """steps between checkpoints [a tenth of all]"""
+    keep: Annotated[int, Parameter(name="--keep")] = 2
+    """how many checkpoints to keep; 0 keeps all"""
+    report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Parameter(negative="")] = field(
+        default_factory=list
+    )
+    """trackers beside metrics.jsonl; they have to be installed"""
+    overwrite: Annotated[bool, Parameter(negative="")] = False
+    """start anew where OUT holds another training, which is deleted"""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "micro_batch", "max_length", "cap_problems", "cap_tokens", "save_every"):
+            _check(name, getattr(self, name), lambda v: v >= 1, "a whole number from 1 up")
+        _check("keep", self.keep, lambda v: v >= 0, "a whole number from 0 up")
+        for name in ("learning_rate", "epochs", "max_grad_norm"):
+            _check(name, getattr(self, name), lambda v: 0 < v < float("inf"), "a number above 0")
+        _check("warmup", self.warmup, lambda v: 0 <= v < 1, "a share of the steps, from 0 to below 1")
+        _check("weight_decay", self.weight_decay, lambda v: v >= 0, "0 or more")
+        _check("betas", self.betas, lambda v: all(0 <= beta < 1 for beta in v), "two numbers from 0 to below 1")
+        _check("max_fallback", self.max_fallback, lambda v: 0 <= v <= 1, "a share from 0 to 1")
+        _check("prefix.tokens", self.prefix.tokens, lambda v: v >= 1, "a whole number from 1 up")
+        _check("prefix.whole", self.prefix.whole, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+        _check("prefix.template", self.prefix.template, lambda v: not v or "{question}" in v, "{question} in it")
+        _check("mask.below", self.mask.below, lambda v: 0 < v < 1, "a probability between 0 and 1")
+        _check("mask.rise", self.mask.rise, lambda v: 0 <= v < 1, "a probability from 0 to below 1")
+        _check("lora.rank", self.lora.rank, lambda v: v >= 1, "a whole number from 1 up")
+        _check("lora.alpha", self.lora.alpha, lambda v: v > 0, "a number above 0")
+        _check("lora.dropout", self.lora.dropout, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+
+    def resolved(self) -> TrainConfig:
+        """The same with the preset's values filled in. Raises ValueError where options contradict each other."""
+        preset = dict(PRESETS[self.preset])
+        prefix = preset.pop("prefix", {})
+        given = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in preset.items()}
+        tokens = self.prefix.tokens or prefix.get("tokens")
+        if self.prefix.whole is not None and tokens is None:
+            raise ValueError("--prefix.whole without --prefix.tokens: without prefixes all traces are whole")
+        whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
+        if given["batch"] % given["micro_batch"]:
+            raise ValueError(
+                f"batch {given['batch']} is no multiple of micro-batch {given['micro_batch']}: expected one that is"
+            )
+        return replace(
+            self,
+            **given,
+            prefix=replace(self.prefix, tokens=tokens, whole=whole),
+            lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys with JSON values."""
+        flat: dict[str, Any] = {}
+        for key, value in asdict(self).items():
+            for name, inner in value.items() if isinstance(value, dict) else [("", value)]:
+                inner = list(inner) if isinstance(inner, tuple) else str(inner) if isinstance(inner, Path) else inner
+                flat[f"{key}.{name}" if name else key] = inner
+        return flat
+
+
+SCOPE = {"data", "out", "preset", "device", "save_every", "keep", "report_to", "overwrite"}
+"""Keys that do not decide what the student becomes and may change between starts; the data is told by its digest."""
+
+
+def _check(name: str, value: Any, good, expected: str) -> None:
+    if value is not None and not good(value):
+        raise ValueError(f"{name.replace('_', '-')} is {value!r}, expected {expected}")

@@ -1,0 +1,248 @@
+"""`ownwords train`: traces in, a student out.
+
+The output folder holds the student as `transformers` loads it, `README.md` (its card), `metrics.jsonl` (a row per
+step), `training.json` (what decides the training, and whether it has ended) and `checkpoints/`. A training that was
+stopped or killed goes on from its last whole checkpoint, and its `metrics.jsonl` is then one curve, as if nothing had
+happened.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import AutoConfig, GenerationConfig
+
+from ownwords.generation.models import Loaded, load, model_path
+from ownwords.process import interruptible, versions
+from ownwords.traces.files import lock_for_writing, plain_errors, replacing
+from ownwords.traces.store import Store
+from ownwords.training.card import write_card
+from ownwords.training.config import SCOPE, TrainConfig
+from ownwords.training.dataset import TrainingSet, build, parse_data
+from ownwords.training.metrics import Metrics, Progress, cut_metrics
+from ownwords.training.sources import is_run
+from ownwords.training.trainer import TraceTrainer, make_trainer
+
+PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+RECORD = "training.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that stands before the first step."""
+
+    config: TrainConfig
+    """resolved"""
+    student: Loaded
+    own_dtype: torch.dtype
+    """of the student's checkpoint, and of what is saved"""
+    data: TrainingSet
+    processes: int
+    """that train together"""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        micro_batches = math.ceil(len(self.data.rows) / (self.config.micro_batch * self.processes))
+        return math.ceil(micro_batches * self.config.micro_batch * self.processes / self.config.batch)
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.config.epochs * self.steps_per_epoch)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides the student; a folder with another record is refused."""
+        config = {key: value for key, value in self.config.flat().items() if key.split(".")[0] not in SCOPE}
+        return {**config, "student_weights": self.student.fingerprint, "data_digest": self.data.digest}
+
+
+def prepare(config: TrainConfig) -> Prepared:
+    """Load and check everything. Raises ValueError for whatever would stop the training, before its first step."""
+    config = config.resolved()
+    state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
+    if config.batch % (config.micro_batch * state.num_processes):
+        raise ValueError(
+            f"batch {config.batch} is no multiple of micro-batch {config.micro_batch} times {state.num_processes} "
+            "processes: expected one that is"
+        )
+    config = replace(config, student=config.student or _students_name(config), precision=_precision(config))
+    # an adapter's frozen weights need no float32
+    dtype = "bfloat16" if config.lora.rank and config.precision == "bf16" else "float32"
+    student = load(config.student, "student", "cpu", dtype)
+    own_dtype = AutoConfig.from_pretrained(model_path(config.student, "student")).dtype or torch.float32
+    prepared = Prepared(config, student, own_dtype, build(config, student, state.device), state.num_processes)
+    if math.ceil(prepared.steps * config.warmup) >= prepared.steps:
+        raise ValueError(
+            f"{prepared.steps} step in all, and the rate begins at 0 where it is warmed up: nothing would be learned; "
+            "give more traces or epochs, a smaller --batch, or --warmup 0"
+        )
+    check_folder(config.out, prepared.record, config.overwrite)
+    return prepared
+
+
+def check_folder(out: Path, record: dict[str, Any], overwrite: bool) -> None:
+    """Raise ValueError unless `out` is new, empty, or a training with this record (with `overwrite`: any training)."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, expected a folder to write to: name another --out")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    old = read_record(out)
+    if old is None:
+        raise ValueError(f"{out} is not empty and no training (it holds no {RECORD}): name another --out")
+    before, now = old["decides"], json.loads(json.dumps(record))
+    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    if changed and not overwrite:
+        changes = "; ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
+        raise ValueError(
+            f"{out} holds a training with other settings: {changes}. Name another --out, use the old values, or start "
+            "anew with --overwrite"
+        )
+
+
+def read_record(out: Path) -> dict[str, Any] | None:
+    """The record of the training in `out`, None if there is none or if it is no such record."""
+    try:
+        record = json.loads((out / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "decides" in record else None
+
+
+def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
+    """Train to the end, or until asked to stop (then returns False; the same call goes on). A training that has ended
+    already is left as it is."""
+    config, out, state = prepared.config, prepared.config.out, PartialState()
+    check_folder(out, prepared.record, config.overwrite)
+    state.wait_for_everyone()  # before the first of them writes into a folder that the others find empty
+    checkpoints = out / "checkpoints"
+    with ExitStack() as closing:
+        if state.is_main_process:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            closing.callback(os.close, lock_for_writing(checkpoints, "--out"))
+            if config.overwrite:
+                _clear(out, checkpoints / "lock")
+            if read_record(out) is None:
+                _write_record(prepared, ended=False)
+        state.wait_for_everyone()
+        with plain_errors(out):
+            return read_record(out)["ended"] or _train(prepared, checkpoints, tell)
+
+
+def _clear(out: Path, lock: Path) -> None:
+    """Delete the training in `out` but for the lock that we hold."""
+    for path in [*out.iterdir(), *lock.parent.iterdir()]:
+        if path.is_dir() and path != lock.parent:
+            shutil.rmtree(path)
+        elif path.is_file() and path != lock:
+            path.unlink()
+
+
+def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], None]) -> bool:
+    config, out, student = prepared.config, prepared.config.out, prepared.student
+    if "tensorboard" in config.report_to:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
+    generation_config = deepcopy(student.model.generation_config)
+    state = PartialState()
+    resume = last_checkpoint(checkpoints)
+    done = 0 if resume is None else _step(resume)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        cut_metrics(out / "metrics.jsonl", after=done)
+        for torn in [path for path in checkpoints.glob("checkpoint-*") if _step(path) > done]:
+            shutil.rmtree(torn)
+    # several processes cannot agree on the step at which each was asked: there Ctrl-C cuts, and checkpoints are kept
+    with interruptible() if prepared.processes == 1 else nullcontext(lambda: False) as interrupted:
+        metrics = Metrics(out / "metrics.jsonl", prepared.steps, interrupted, tell)
+        trainer = make_trainer(
+            config, student, prepared.data.rows, checkpoints, prepared.steps, prepared.processes, [metrics]
+        )
+        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+        if trainer.state.global_step < prepared.steps:
+            return False
+    _save(trainer, prepared, generation_config)
+    if state.is_main_process:
+        write_card(out, prepared, trainer.state.log_history)
+        _write_record(prepared, ended=True)
+    state.wait_for_everyone()
+    return True
+
+
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """The latest checkpoint that was written whole: its last file, the trainer's state, can be read."""
+    for path in sorted(checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+            return path
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _save(trainer: TraceTrainer, prepared: Prepared, generation_config: GenerationConfig) -> None:
+    """The student as it came but for its weights: own type, configuration, tokenizer and template. TRL would leave
+    its `use_cache: false` and the type it trained in."""
+    config, out = prepared.config, prepared.config.out
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not PartialState().is_main_process:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    model.generation_config = generation_config
+    dtype = torch.float32 if config.lora.rank else prepared.own_dtype
+    cast: dict[int, torch.Tensor] = {}  # by place in memory: tied weights stay tied, and are written once
+    for name, w in weights.items():
+        weights[name] = cast.setdefault(w.data_ptr(), w.to(dtype) if w.is_floating_point() else w)
+    model.save_pretrained(out, state_dict=weights)
+    generation_config.save_pretrained(out)
+    prepared.student.tokenizer.save_pretrained(out)
+    if not config.lora.rank:
+        AutoConfig.from_pretrained(model_path(config.student, "student")).save_pretrained(out)
+
+
+def _write_record(prepared: Prepared, ended: bool) -> None:
+    record = {
+        "ended": ended,
+        "decides": prepared.record,
+        "config": prepared.config.flat(),
+        "versions": versions(*PACKAGES),
+        "rows": len(prepared.data.rows),
+        "loss_tokens": prepared.data.loss_tokens,
+        "masked": prepared.data.masked,
+        "steps": prepared.steps,
+    }
+    with replacing([prepared.config.out / RECORD]) as [file]:
+        file.write((json.dumps(record, indent=2) + "\n").encode())
+
+
+def _students_name(config: TrainConfig) -> str:
+    """The student that the runs among the data were made for."""
+    runs = [path for path, _ in map(parse_data, config.data) if is_run(path)]
+    names = set()
+    for run in runs:
+        with Store.read(run) as store:
+            names.add(store.config["student"])
+    if len(names) != 1:
+        seen = f"the runs were made for {', '.join(sorted(names))}" if names else "files do not say for whom they are"
+        raise ValueError(f"--student is not given and {seen}: expected the model to train")
+    return names.pop()
+
+
+def _precision(config: TrainConfig) -> str:
+    if config.precision != "auto":
+        return config.precision
+    gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if gpu else "fp32"
