@@ -135,7 +135,7 @@ class Scorer:
         parts_TV = self._logits(self.model.base_model(input_ids=ids_1T, use_cache=False).last_hidden_state[0])
         if not torch.allclose(whole_TV, parts_TV, rtol=1e-2, atol=1e-2, equal_nan=True):
             raise ValueError(
-                f"{self.name} ({type(self.model).__name__}) does not make its logits from its last hidden states alone: "
+                f"the logits of {self.name} ({type(self.model).__name__}) are no function of its last hidden states: "
                 "expected a causal language model of transformers' usual form"
             )
 

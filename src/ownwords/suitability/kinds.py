@@ -22,11 +22,15 @@ STEP_CLASSES = ("execution", "reflection", "transition")
 _WORDS = {
     CONNECTIVE: "so then therefore thus hence because since first second next now after also and but however finally "
     "okay ok alright well if moreover together instead overall consequently",
-    REFLECTION: "wait hmm actually alternatively maybe perhaps check checking recheck verify confirm mistake oops again",
+    REFLECTION: "wait hmm actually alternatively maybe perhaps check checking recheck verify confirm mistake oops "
+    "again",
 }
 _RULES = (
     (WORD, re.compile(r"[^\W\d_]+")),
-    (FORMULA, re.compile(r"[=+*/^_<>\\{}|\u00d7\u00f7\u00b1\u2212\u2248\u2260\u2264\u2265]|(?<![^\W\d_])-|-(?![^\W\d_])")),
+    (
+        FORMULA,
+        re.compile(r"[=+*/^_<>\\{}|\u00d7\u00f7\u00b1\u2212\u2248\u2260\u2264\u2265]|(?<![^\W\d_])-|-(?![^\W\d_])"),
+    ),
     (CONNECTIVE, re.compile(rf"\b(?:{'|'.join(_WORDS[CONNECTIVE].split())})\b", re.IGNORECASE)),
     (
         REFLECTION,
@@ -39,10 +43,10 @@ _RULES = (
 )
 """applied in turn, each over what those before have said"""
 
-_REFLECTS = re.compile(r"\Await\b|verify|make sure|hold on|think again|'s correct|'s incorrect|let me check|seems right")
-_TURNS = re.compile(
-    r"\Aalternatively\b|think differently|another (?:way|approach|method|solution|strategy|technique)"
+_REFLECTS = re.compile(
+    r"\Await\b|verify|make sure|hold on|think again|'s correct|'s incorrect|let me check|seems right"
 )
+_TURNS = re.compile(r"\Aalternatively\b|think differently|another (?:way|approach|method|solution|strategy|technique)")
 
 
 def token_kinds(pieces: Sequence[str], special_T: np.ndarray) -> np.ndarray:

@@ -18,9 +18,8 @@ def step_samples(sample: Sample, scored_T: np.ndarray, steps_T: np.ndarray, befo
     _, first = np.unique(steps_T[free], return_index=True)
     bounds = [*free[first].tolist(), len(sample.token_ids)]
     opening = np.concatenate([sample.prompt_ids, sample.token_ids[: bounds[0]]])
+    ids = sample.token_ids
     return [
-        Sample(
-            np.concatenate([opening, sample.token_ids[bounds[max(0, i - before)] : start]]), sample.token_ids[start:end]
-        )
+        Sample(np.concatenate([opening, ids[bounds[max(0, i - before)] : start]]), ids[start:end])
         for i, (start, end) in enumerate(zip(bounds, bounds[1:]))
     ]

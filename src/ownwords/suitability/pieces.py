@@ -29,10 +29,8 @@ class Pieces:
         return [self._known.get(i) or self._known.setdefault(i, self._piece(i)) for i in map(int, ids)]
 
     def _piece(self, i: int) -> str:
-        text, before = (
-            self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            for ids in ([*self._before, i], self._before)
-        )
+        pair = (self._before, [*self._before, i])
+        before, text = (self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in pair)
         return text.removeprefix(before)
 
 

@@ -90,7 +90,7 @@ class Shape:
         except ValueError as error:
             fields = ", ".join(map(repr, list(row)[:12])) or "none"
             raise ValueError(
-                f"{where.place}: {error}; by its first row the set has the shape {self.name}, the fields here are {fields}"
+                f"{where.place}: {error}; the set has the shape {self.name} by its first row, this one has {fields}"
             ) from None
 
 
@@ -114,8 +114,9 @@ def shape_of(where: Where, row: Row) -> Shape:
     if writers:
         halves = {who: (name, "solution") for who, name in writers.items()}
         return Shape("problem + thinking + solution", partial(_thinking, halves))
+    fields = ", ".join(map(repr, list(row)[:12])) or "none"
     raise ValueError(
-        f"{where.place}: no shape of a trace set fits, the fields are {', '.join(map(repr, list(row)[:12])) or 'none'}: "
+        f"{where.place}: no shape of a trace set fits, the fields are {fields}: "
         "expected messages, prompt + completion, problem + thinking + solution, problem + generations, or "
         "input_ids + labels"
     )
@@ -164,9 +165,8 @@ def _thinking(columns: dict[str | None, tuple[str, str]], where: Where, row: Row
             thinking = thinking[0]
         thinking = _field({**row, name: thinking} if name in row else row, name, str, "text")
         verdict = _verdict(row.get("correct") if who is None else row.get(f"{who}_grade"))
-        yield TextTrace(
-            problem, thinking, _field(row, _of(who, answer), str, "text"), who or _source(where, row), verdict
-        )
+        text = _field(row, _of(who, answer), str, "text")
+        yield TextTrace(problem, thinking, text, who or _source(where, row), verdict)
 
 
 def _ids(where: Where, row: Row) -> Iterator[IdTrace]:
