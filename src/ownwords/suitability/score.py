@@ -140,8 +140,15 @@ def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
 
 def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
+    parent = multiprocessing.parent_process()
+
+    def tell(traces: int, tokens: int) -> None:
+        if parent is None or not parent.is_alive():  # it was killed, and the next start must find nobody at work
+            os._exit(1)
+        queue.put(("scored", (traces, tokens)))
+
     try:
-        queue.put(("ended", work(config, found, worker, lambda *done: queue.put(("scored", done)))))
+        queue.put(("ended", work(config, found, worker, tell)))
     except KeyboardInterrupt:
         pass  # the parent is told by the same key
     except Exception as error:
