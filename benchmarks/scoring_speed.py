@@ -58,7 +58,8 @@ for _ in range(options.rounds - 1):
     for name, run in sides.items():
         seconds[name].append(timed(run))
 best = {name: [min(column) for column in zip(*pairs)] for name, pairs in seconds.items()}
-print(f"{options.rows} rows of {options.length} tokens, {options.dtype}, {options.device}, {torch.get_num_threads()} threads")
+shape = f"{options.rows} rows of {options.length} tokens, {options.dtype}"
+print(f"{shape}, {options.device}, {torch.get_num_threads()} threads")
 for name, (wall, cpu) in best.items():
     print(f"{name:13} {ids_BT.size / wall:9.1f} tokens/s, {1000 * cpu / ids_BT.size:6.2f} CPU ms per token")
 wall, cpu = (b / s for b, s in zip(best["bare forward"], best["scoring"]))
