@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,14 +19,13 @@ from transformers import AutoTokenizer
 
 from ownwords.generation.models import model_path
 from ownwords.suitability.files import SCORES, TOKEN_SCHEMA, TRACE_SCHEMA, Scores
-from ownwords.suitability.local import step_samples
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
 from ownwords.suitability.plan import ScoreConfig, survey
 from ownwords.suitability.score import score
 from ownwords.suitability.sets import members
 
-BATCH = 64
-"""tokens per pass: some blocks of a few traces each"""
+BATCH = 16
+"""tokens per pass, and so blocks of a few traces each"""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_files_are_as_documented(scored, traces):
     assert summary["traces"] == 40 and set(summary["by_source"]) == {"a", "b"}
     assert summary["all"]["scored_tokens"] == sum(row["scored_tokens"] for row in rows)
     assert summary["by_source"]["b"]["mean_surprisal"] < summary["by_source"]["a"]["mean_surprisal"]
-    assert pq.ParquetFile(scored.path / "tokens.parquet").num_row_groups > 5
+    assert pq.ParquetFile(scored.path / "tokens.parquet").num_row_groups >= 4
     assert not (scored.path / "parts").exists()
 
 
@@ -119,7 +119,6 @@ def test_steps_are_cut_at_sentences():
     step = steps(pieces, SENTENCE_END)
     cut = ["".join(piece for piece, number in zip(pieces, step) if number == n) for n in sorted(set(step.tolist()))]
     assert [part.strip() for part in cut] == ["Okay, 3.5 is it.", "Wait!", "So", "it is 2."]
-    assert step_samples.__doc__
 
 
 def test_a_killed_start_goes_on_and_ends_with_the_same_files(scored, traces, tmp_path):
@@ -150,13 +149,19 @@ def test_workers_make_the_same_files(scored, traces, tmp_path):
     assert sum(count for count, _ in told) == 40
 
 
-def test_a_worker_that_fails_stops_the_start(traces, tmp_path):
-    out = tmp_path / "scores"
-    out.mkdir()
-    (out / "parts").mkdir()
-    (out / "config.yaml").write_text("{}")
-    with pytest.raises(ValueError, match="was made with other settings: traces: None -> "):
-        score(config(traces, out), {})
+def test_a_worker_that_is_killed_stops_the_start_and_nothing_is_lost(scored, traces, tmp_path):
+    killed = []
+
+    def kill_one(count: int, tokens: int) -> None:
+        if not killed:
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+
+    with pytest.raises(ValueError, match="a worker was killed .exit code -9.*with fewer --workers"):
+        score(config(traces, tmp_path / "scores", local_steps=2, workers=2), {}, tell=kill_one)
+    assert not multiprocessing.active_children()
+    score(config(traces, tmp_path / "scores", local_steps=2), {})
+    same_rows(tmp_path / "scores", scored.path)
 
 
 def test_settings_that_change_the_scores_are_refused_and_others_are_not(scored, traces, tmp_path):
@@ -226,7 +231,7 @@ def test_a_student_with_another_tokenizer_reads_the_text_of_a_run(tmp_path):
     make(tmp_path / "run", problems="world:size=2,seed=5", teacher=model_path("world", "student"), attempts=1,
          max_tokens=80)  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
-    tokenizer.add_tokens(["Okay"])
+    tokenizer.add_tokens(["<|another|>"])
     tokenizer.save_pretrained(tmp_path / "student")
     random_model(tmp_path / "student", len(tokenizer), seed=0)
     settings = ScoreConfig(traces=str(tmp_path / "run"), student=str(tmp_path / "student"), out=tmp_path / "scores")

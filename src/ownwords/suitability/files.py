@@ -137,7 +137,7 @@ class Scores:
     def read(cls, path: Path) -> Scores:
         """Raises ValueError if `path` is no scores directory, or one that is not finished."""
         path = Path(path)
-        if not (path / "config.yaml").is_file() or "student_weights" not in (config := _yaml(path / "config.yaml")):
+        if not (path / "config.yaml").is_file() or "traces_digest" not in (config := _yaml(path / "config.yaml")):
             seen = "is no scores directory" if path.exists() else "does not exist"
             raise ValueError(f"{path} {seen}: expected what `ownwords score TRACES --student MODEL --out DIR` wrote")
         if not (path / "summary.json").is_file():

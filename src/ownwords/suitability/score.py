@@ -136,6 +136,7 @@ def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
     finally:
         for process in processes:
             process.terminate()
+            process.join()
 
 
 def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> None:

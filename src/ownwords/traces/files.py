@@ -62,7 +62,7 @@ def lock_for_writing(run_dir: Path) -> int:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             raise ValueError(
-                f"{run_dir} is being written by another process ({holder}): wait until it ends, or name another --run"
+                f"{run_dir} is being written by another process ({holder}): wait until it ends, or name another directory"
             ) from None
     os.ftruncate(lock, 0)
     os.write(lock, f"process {os.getpid()} on {platform.node()}\n".encode())
