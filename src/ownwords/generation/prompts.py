@@ -34,11 +34,16 @@ def completion_style(tokenizer: PreTrainedTokenizerBase, opening: str, prompt: s
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, system: str) -> str:
     """The model's own template, up to where its answer begins; the bare question for a model without one."""
-    if not tokenizer.chat_template:
-        return f"{system}\n\n{question}\n\n" if system else f"{question}\n\n"
     messages = [{"role": "user", "content": question}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
+    return chat_text(tokenizer, messages)
+
+
+def chat_text(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
+    """Turns as the model reads them, up to where its own begins; one below the other for a model without a template."""
+    if not tokenizer.chat_template:
+        return "".join(f"{message['content']}\n\n" for message in messages)
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=True)
 
 

@@ -25,7 +25,7 @@ def read_jsonl(path: Path, question_field: str | None = None, answer_field: str 
     Raises ValueError naming file, line and field.
     """
     problems: dict[str, tuple[int, Problem]] = {}
-    for number, row in _rows(path):
+    for number, row in json_rows(path):
         problem = _problem(f"{path}, line {number}", path.name, row, question_field, answer_field)
         before, known = problems.setdefault(problem.id, (number, problem))
         if known.answer != problem.answer:
@@ -38,7 +38,8 @@ def read_jsonl(path: Path, question_field: str | None = None, answer_field: str 
     return [problem for _, problem in problems.values()]
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file with their line numbers. Raises ValueError naming file and line."""
     if not path.exists():
         raise ValueError(f"{path}: no such file, expected a .jsonl file with a question and an answer per line")
     if path.is_dir():

@@ -76,7 +76,7 @@ def export(
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{out_dir} is a file, expected a directory to write to: name another one")
-    names = [f"{table}.{kind}" for table in SCHEMAS for kind in ("parquet", "jsonl")]
+    names = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "jsonl")]
     existing = [name for name in names if (out_dir / name).exists()]
     if existing and not overwrite:
         raise ValueError(f"{out_dir} holds {', '.join(existing)} already: name another directory, or set overwrite")
@@ -85,7 +85,7 @@ def export(
     problems = store.problems()
     with plain_errors(out_dir), replacing([out_dir / name for name in names]) as files, ExitStack() as tables:
         pairs = zip(SCHEMAS, files[0::2], files[1::2], strict=True)
-        write = {name: tables.enter_context(_table(SCHEMAS[name], *pair)) for name, *pair in pairs}
+        write = {name: tables.enter_context(table(SCHEMAS[name], *pair)) for name, *pair in pairs}
         for problem_id, group in groupby(store.traces(), key=lambda trace: trace.problem_id):
             attempts = list(group)
             chosen = select(attempts, selection, closing_id)
@@ -137,11 +137,15 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
 
 def sft_row(trace: Trace) -> dict[str, Any]:
     """One trace to train on: the loss is on the completion without its forced tokens."""
-    learned = np.concatenate([np.zeros(len(trace.prompt_ids), bool), trace.source != FORCED])
-    input_ids = np.concatenate([trace.prompt_ids, trace.token_ids])
+    ids = {"problem_id": trace.problem_id, "attempt": trace.attempt}
+    return ids | to_learn(trace.prompt_ids, trace.token_ids, trace.source != FORCED)
+
+
+def to_learn(prompt_ids: np.ndarray, token_ids: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """What a trainer reads of a trace; `counts` (bool per token of the completion) says where the loss is."""
+    learned = np.concatenate([np.zeros(len(prompt_ids), bool), counts])
+    input_ids = np.concatenate([prompt_ids, token_ids])
     return {
-        "problem_id": trace.problem_id,
-        "attempt": trace.attempt,
         "input_ids": input_ids,
         "labels": np.where(learned, input_ids, np.int32(IGNORED)),
         "completion_mask": learned.astype(np.uint8),
@@ -158,7 +162,7 @@ def _why_not(trace: Trace, chosen: list[Trace], selection: Selection, closing_id
 
 
 @contextmanager
-def _table(schema: pa.Schema, parquet: IO[bytes], jsonl: IO[bytes]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def table(schema: pa.Schema, parquet: IO[bytes], jsonl: IO[bytes]) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that takes the rows of one table and writes them to both files."""
     rows: list[dict[str, Any]] = []
     size = 0

@@ -1,0 +1,86 @@
+"""Does `ownwords score` give what the definitions say? Every score of a finished scores directory, per trace and for
+the set, against a float64 reference that reads each trace alone, with the largest relative difference.
+
+ownwords score long_traces/train.jsonl --student MODEL --out scores/long
+python benchmarks/scoring_exactness.py scores/long
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ownwords.generation.models import load
+from ownwords.suitability.files import Scores
+from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
+from ownwords.vocabulary import known_ids
+
+CHUNK = 64
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("scores", type=Path)
+parser.add_argument("--traces", type=int, help="compare the first so many, and not the set")
+parser.add_argument("--cache", type=Path, help="a folder for the references, so that a start that was killed goes on")
+options = parser.parse_args()
+
+scores = Scores.read(options.scores)
+student = load(scores.config["student"], "student", "cpu", scores.config["dtype"])
+model = student.model
+known_V = known_ids(student.tokenizer, model, model)
+
+
+@torch.inference_mode()
+def reference(row: dict) -> Reference:
+    """The trace alone in a batch, the head on a few positions at a time, everything after it in float64."""
+    prompt, ids = (torch.from_numpy(row[name].astype(np.int64)) for name in ("prompt_ids", "token_ids"))
+    hidden_TH = model.base_model(input_ids=torch.cat([prompt, ids])[None], use_cache=False).last_hidden_state[0]
+    columns: tuple[list, list, list] = ([], [], [])
+    for at in range(0, len(ids), CHUNK):
+        start = len(prompt) - 1 + at
+        logits_TV = model.lm_head(hidden_TH[start : start + len(ids[at : at + CHUNK])])
+        if known_V is not None:
+            logits_TV = logits_TV[:, : len(known_V)].masked_fill(~known_V, float("-inf"))
+        for column, values in zip(columns, reference_tokens(logits_TV, ids[at : at + CHUNK])):
+            column += values
+    counts = row["scored"].astype(bool)
+    kept = [np.asarray(column)[counts].tolist() for column in (*columns, row["step"])]
+    return Reference(*kept)
+
+
+def cached(number: int, row: dict) -> Reference:
+    path = options.cache / f"{number}.npz" if options.cache else None
+    if path and path.exists():
+        with np.load(path) as stored:
+            return Reference(*(stored[name].tolist() for name in ("surprisal", "rank", "entropy", "step")))
+    found = reference(row)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, **vars(found))
+        temporary.replace(path)
+    return found
+
+
+def worst(seen: dict, expected: dict, so_far: dict[str, float]) -> None:
+    for name, value in expected.items():
+        difference = abs(seen[name] - value) / abs(value) if value else abs(seen[name])
+        so_far[name] = max(so_far.get(name, 0.0), difference)
+
+
+started, references, per_trace, per_set = time.monotonic(), [], {}, {}
+rows = scores.traces()
+for number, (row, tokens) in enumerate(zip(rows, scores.tokens(), strict=True)):
+    if number == options.traces:
+        break
+    if not row["skipped"]:
+        references.append(cached(number, tokens))
+        worst(row, reference_trace(references[-1]), per_trace)
+if options.traces is None:
+    worst(scores.summary["all"], reference_set(references), per_set)
+total = sum(len(one.surprisal) for one in references)
+print(f"{len(references)} traces, {total:,} tokens, {time.monotonic() - started:.0f} s; largest relative differences:")
+for name, difference in per_trace.items():
+    print(f"{name:16} per trace {difference:.1e}" + (f"   set {per_set[name]:.1e}" if per_set else ""))

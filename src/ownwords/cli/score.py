@@ -1,0 +1,228 @@
+"""`ownwords score` and `ownwords compare-teachers`: trace sets through a student's eyes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ownwords.cli.app import INTERRUPTED
+
+LINE_EVERY = 15.0
+"""seconds between lines where there is no terminal"""
+DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def score(
+    traces: str,
+    *,
+    student: str,
+    out: Path,
+    sample: int | None = None,
+    seed: int = 0,
+    local_steps: int = 0,
+    dtype: DTYPES = "auto",
+    device: str = "auto",
+    batch_tokens: int = 8192,
+    workers: int = 1,
+) -> int:
+    """Tell how well a set of traces suits a student, trace by trace and token by token, before anything is trained.
+
+    One forward pass per trace; a start that was killed goes on when it is given again.
+
+    Parameters
+    ----------
+    traces
+        A run directory; a .jsonl or .parquet file (or a folder of them) with messages, prompt + completion, problem +
+        thinking + solution, problem + generations, or input_ids + labels; or hub:NAME,split=train,name=CONFIG.
+    student
+        A model folder, a hub name, or world (ships with the package).
+    out
+        The scores directory; an unfinished one is continued.
+    sample
+        Score so many traces only, drawn by problem: sets that share problems draw the same ones.
+    seed
+        Of the draw.
+    local_steps
+        Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
+        passes of its own over that many times the tokens. 0 leaves it out.
+    dtype
+        auto: float32 on the CPU, the checkpoint's own on a GPU.
+    device
+        auto, cpu, cuda, cuda:1, ...; with several workers auto gives them the GPUs in turn.
+    batch_tokens
+        Tokens per forward pass, padding included; a longer trace is read alone.
+    workers
+        Processes, each with a student of its own.
+    """
+    console = Console(highlight=False)
+    with console.status("loading"):
+        from ownwords.suitability.plan import ScoreConfig
+
+        config = ScoreConfig(
+            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps, dtype=dtype,
+            device=device, batch_tokens=batch_tokens, workers=workers,
+        )  # fmt: skip
+    try:
+        summary = _score(console, config)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
+        return INTERRUPTED
+    console.print(scores_table(dict(_columns(summary))))
+    for reason, number in summary["skipped"].items():
+        console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
+    console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")
+    return 0
+
+
+def compare_teachers(
+    *traces: str,
+    student: str,
+    out: Path,
+    sample: int = 200,
+    seed: int = 0,
+    dtype: DTYPES = "auto",
+    device: str = "auto",
+    batch_tokens: int = 8192,
+    workers: int = 1,
+) -> int:
+    """Rank teachers for a student by the Rank-Surprisal Ratio of some traces of each (arXiv 2601.14249).
+
+    Parameters
+    ----------
+    traces
+        Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
+    student
+        A model folder, a hub name, or world.
+    out
+        Where the scores of each set and teachers.json go; an unfinished comparison is continued.
+    sample
+        Traces of each set.
+    seed
+        Of the draws and of the bootstrap.
+    dtype
+        As for ownwords score.
+    device
+        As for ownwords score.
+    batch_tokens
+        As for ownwords score.
+    workers
+        As for ownwords score.
+    """
+    if len(traces) < 2:
+        raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
+    console = Console(highlight=False)
+    with console.status("loading"):
+        from ownwords.suitability.files import Scores
+        from ownwords.suitability.plan import ScoreConfig
+        from ownwords.suitability.teachers import compare
+        from ownwords.traces.files import replacing
+    sets: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for number, spec in enumerate(traces):
+            config = ScoreConfig(
+                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
+                device=device, batch_tokens=batch_tokens, workers=workers,
+            )  # fmt: skip
+            console.print(f"{spec}:", markup=False)
+            _score(console, config)
+            sets[spec if spec not in sets else f"{spec} ({number})"] = Scores.read(config.out).traces()
+    except KeyboardInterrupt:
+        console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
+        return INTERRUPTED
+    standings = compare(sets, seed)
+    table = Table(title=f"teachers for {student}, the best first", title_justify="left")
+    for name in ("teacher", "traces", "RSR (95 %)", "best in", "surprisal, nats (95 %)", "below 1 %", "tokens"):
+        table.add_column(name, justify="left" if name == "teacher" else "right", overflow="fold")
+    for one in standings:
+        rsr, surprisal = _with(one.rsr, one.rsr_interval), _with(one.mean_surprisal, one.surprisal_interval)
+        cells = (f"{one.best:.0%}", surprisal, f"{one.below_1:.2%}", f"{one.mean_length:.0f}")
+        table.add_row(Text(one.name), str(one.traces), rsr, *cells)
+    console.print(table)
+    with replacing([out / "teachers.json"]) as [file]:
+        file.write((json.dumps([asdict(one) for one in standings], indent=2) + "\n").encode())
+    console.print(f"written: {out / 'teachers.json'}")
+    return 0
+
+
+def scores_table(sets: dict[str, dict[str, Any]]) -> Table:
+    """The scores of sets side by side."""
+    table = Table(title="scores", title_justify="left")
+    table.add_column("")
+    for name in sets:
+        table.add_column(name, justify="right", overflow="fold")
+    for label, name, form in (
+        ("traces", "traces", "{:,}"),
+        ("tokens that count", "scored_tokens", "{:,}"),
+        ("mean length, tokens", "mean_length", "{:.0f}"),
+        ("Rank-Surprisal Ratio (lower suits better)", "rsr", "{:.3f}"),
+        ("mean surprisal, nats", "mean_surprisal", "{:.3f}"),
+        ("mean rank, at most 100", "mean_rank", "{:.2f}"),
+        ("mean entropy, nats", "mean_entropy", "{:.3f}"),
+        ("likelihood per token (GRAPE)", "grape", "{:.3f}"),
+        ("log-probability per step, nats", "step_logprob", "{:.3f}"),
+        ("Local Naturalness, nats", "local_naturalness", "{:.3f}"),
+        *((f"tokens below {percent} %", f"below_{percent.replace('.', '_')}", "{:.2%}")
+          for percent in ("10", "5", "3", "1", "0.3", "0.1")),
+        *((f"gate ens: that lets {share} pass", f"ens_{share.replace('/', '_')}", "{:.3g}")
+          for share in ("1/2", "3/4", "7/8", "15/16", "31/32")),
+    ):  # fmt: skip
+        if all(name in figures for figures in sets.values()):
+            table.add_row(label, *(form.format(figures[name]) for figures in sets.values()))
+    return table
+
+
+def _columns(summary: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if summary["all"] is not None:
+        yield "all", summary["all"]
+        if len(summary["by_source"]) in range(2, 6):
+            yield from summary["by_source"].items()
+
+
+def _score(console: Console, config: Any) -> dict[str, Any]:
+    from ownwords.generation.run import versions
+    from ownwords.suitability.score import score as run
+
+    with _progress(console) as (plan, tell):
+        return run(config, versions(), tell, plan)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[tuple[Callable[[int, int], None], Callable[[int, int], None]]]:
+    """(plan, tell): functions that are told (traces, done before) once, and (traces, tokens) as they are scored."""
+    started, tokens = time.monotonic(), 0
+
+    def speed() -> str:
+        return f"{tokens / max(time.monotonic() - started, 1e-9):,.0f} tokens/s"
+
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} traces · {task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1)
+        last = started
+
+        def plan(traces: int, done: int) -> None:
+            bar.update(task, total=traces, completed=done)
+
+        def tell(traces: int, read: int) -> None:
+            nonlocal tokens, last
+            tokens += read
+            bar.update(task, advance=traces, description=speed())
+            if not console.is_terminal and time.monotonic() - last >= LINE_EVERY:
+                last = time.monotonic()
+                state = bar.tasks[task]
+                console.print(f"{state.completed:.0f}/{state.total:.0f} traces · {speed()}")
+
+        yield plan, tell
+
+
+def _with(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.3g} ({interval[0]:.3g} .. {interval[1]:.3g})"

@@ -1,0 +1,121 @@
+"""What a student finds odd in traces, or refused while they were made: by kind, place, step and agreement.
+
+Works on the columns that a run directory or a scores directory has already; no model is loaded. Forced tokens are left
+out. In the tables `below` is the share of tokens that the student finds less likely than the threshold, `mean_rank` is
+clipped as in the Rank-Surprisal Ratio, and `by_student` (runs only) is the share that the student wrote itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ownwords.suitability.kinds import KINDS, STEP_CLASSES, step_class, token_kinds
+from ownwords.suitability.pieces import BLANK_LINE, steps
+from ownwords.suitability.refusals import Pieces, Refusals
+from ownwords.suitability.scores import clipped
+from ownwords.suitability.views import View
+
+SURE = 0.5
+"""a model is sure of a token from this probability on"""
+PLACES = [f"{10 * i}-{10 * i + 10} %" for i in range(10)]
+AGREEMENT = ["both sure", "teacher sure, student not", "student sure, teacher not", "neither sure"]
+FIRST = "(first of a step)"
+
+Rows = list[dict[str, Any]]
+
+
+def analyse(
+    views: Iterable[View], pieces: Pieces, special_ids: Iterable[int], threshold: float = 0.01, pairs: int = 15
+) -> dict[str, Rows]:
+    """Title -> rows of a table. `pieces`: what each id adds to the text; `special_ids`: ids that are no text; `pairs`:
+    how many of the most frequent refusals to list.
+
+    Raises ValueError for a threshold that is no probability, and where there are no traces.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is {threshold:g}, expected a probability between 0 and 1, as 0.01")
+    special = np.array(sorted(special_ids))
+    kinds, firsts, places, classes, agreement = (_Sums() for _ in range(5))
+    step_counts: Counter[str] = Counter()
+    refusals: Refusals | None = None
+    for view in views:
+        if not view.free.any():
+            continue
+        text = pieces(view.token_ids)
+        kind_T = token_kinds(text, np.isin(view.token_ids, special))
+        step_T = steps(text, BLANK_LINE)
+        class_T, of_steps = _step_classes(text, step_T)
+        step_counts.update(of_steps)
+        free = view.free
+        columns = _columns(view, threshold)[:, free]
+        kinds.add(KINDS, kind_T[free], columns)
+        first = np.diff(step_T[free], prepend=-1) > 0
+        firsts.add([FIRST], np.zeros(first.sum(), int), columns[:, first])
+        places.add(PLACES, np.arange(free.sum()) * len(PLACES) // free.sum(), columns)
+        classes.add(STEP_CLASSES, class_T[free], columns)
+        if view.written is not None:
+            refusals = refusals or Refusals()
+            refusals.add(view, text, kind_T, pieces, special)
+            teacher, student = (np.exp(x[free]) >= SURE for x in (view.written.teacher_logprob, -view.surprisal))
+            agreement.add(AGREEMENT, np.where(teacher, np.where(student, 0, 1), np.where(student, 2, 3)), columns)
+    if not kinds.of:
+        raise ValueError("there are no traces to look at: expected a run or scores directory that holds some")
+    run, total = refusals is not None, kinds.tokens
+    by_class = [{**row, "steps": step_counts[row[""]]} for row in classes.rows(STEP_CLASSES, total, run)]
+    tables = {
+        "tokens by kind": kinds.rows(KINDS, total, run) + firsts.rows([FIRST], total, run),
+        "tokens by place in the trace": places.rows(PLACES, total, run),
+        "tokens by what their step does": by_class,
+    }
+    if refusals is not None:
+        tables["tokens by agreement of the models"] = agreement.rows(AGREEMENT, total, run)
+        tables["refused, by kind of what the teacher wanted"] = refusals.by_kind()
+        tables["refused and written instead, by kind"] = refusals.instead()
+        tables["refused and written instead, by token"] = refusals.pairs(pairs)
+    return tables
+
+
+class _Sums:
+    """Sums of the columns below over tokens, by label."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5))
+
+    def add(self, labels: Sequence[str], label_T: np.ndarray, columns_5T: np.ndarray) -> None:
+        for index in np.unique(label_T):
+            self.of[labels[index]] += columns_5T[:, label_T == index].sum(axis=1)
+
+    @property
+    def tokens(self) -> float:
+        return float(sum(sums[0] for sums in self.of.values()))
+
+    def rows(self, order: Sequence[str], total: float, run: bool) -> Rows:
+        found = []
+        for label in order:
+            if label in self.of:
+                tokens, *sums = self.of[label].tolist()
+                below, surprisal, rank, student = (value / tokens for value in sums)
+                row = {"": label, "tokens": int(tokens), "share": tokens / total, "below": below}
+                row |= {"mean_surprisal": surprisal, "mean_rank": rank}
+                found.append(row | {"by_student": student} if run else row)
+        return found
+
+
+def _columns(view: View, threshold: float) -> np.ndarray:
+    """(5, T): one, below the threshold, surprisal, clipped rank, written by the student."""
+    one = np.ones(len(view.free))
+    student = 0 * one if view.written is None else view.written.by_student
+    return np.stack([one, view.surprisal > -math.log(threshold), view.surprisal, clipped(view.rank), student])
+
+
+def _step_classes(text: list[str], step_T: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(the class of each token's step, an index into `STEP_CLASSES`; the class of each step)."""
+    _, start, step_T = np.unique(step_T, return_index=True, return_inverse=True)
+    bounds = [*start.tolist(), len(text)]
+    found = [step_class("".join(text[a:b])) for a, b in zip(bounds, bounds[1:])]
+    return np.array([STEP_CLASSES.index(name) for name in found])[step_T], found

@@ -1,0 +1,162 @@
+"""One forward pass of the student over finished traces, in bounded memory.
+
+The hidden states of a batch are made once, without a cache of keys and values and without a mask: rows are padded to
+the right, and a causal model sees nothing to its right, so attention needs no memory that grows with the square of the
+length. The head and the softmax over the vocabulary then work through the response's positions in chunks.
+
+Shapes: B rows, T positions, N response positions of all rows, H hidden, V vocabulary, U ids that no token has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+
+HEAD = 1 << 24
+"""Positions go through the head in chunks of at most this many logits (fp32: 64 MiB) ..."""
+BLOCK = 1 << 20
+"""... and on a CPU through the softmax in blocks of this many, which stay in its cache: three times as fast."""
+PROBE = 8
+"""tokens on which the head alone is compared with the whole model, once"""
+LEAST = torch.finfo(torch.float32).min / 4
+"""the logit of an id that no token has; finite, since 0 * inf is not 0"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prompt (of at least one token) and a response, in the student's ids."""
+
+    prompt_ids: np.ndarray
+    token_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What the student thinks of each token of a response."""
+
+    surprisal: np.ndarray
+    """float32, nats, temperature 1"""
+    rank: np.ndarray
+    """int32, 1 + the number of strictly larger logits"""
+    entropy: np.ndarray
+    """float32, nats, of the student's distribution at that position"""
+
+
+def token_scores(
+    logits_NV: torch.Tensor, targets_N: torch.Tensor, unknown_U: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(surprisal_N, rank_N, entropy_N) of the targets, in fp32 whatever the logits are.
+
+    The largest term is taken out of the sum before its logarithm (log1p), so that nothing cancels: what is small comes
+    out with the same relative precision as what is large. `unknown_U`: ids with a row and no token, left out of the
+    distribution.
+    """
+    z_NV = logits_NV.float()
+    if unknown_U is not None:
+        z_NV = z_NV.index_fill(1, unknown_U, LEAST)
+    target_N1 = z_NV.gather(1, targets_N[:, None])
+    top_N1, best_N1 = z_NV.max(1, keepdim=True)
+    below_NV = z_NV - top_N1
+    work_NV = torch.empty_like(z_NV)  # one buffer for all: new memory costs more than the arithmetic
+    rank_N = 1 + torch.gt(z_NV, target_N1, out=work_NV).sum(1).int()  # exact in fp32 up to 2^24 ids
+    weight_NV = torch.exp(below_NV, out=work_NV).scatter_(1, best_N1, 0)
+    others_N = weight_NV.sum(1)
+    log_others_N = others_N.log1p()
+    surprisal_N = (top_N1 - target_N1)[:, 0] + log_others_N
+    entropy_N = log_others_N - weight_NV.mul_(below_NV).sum(1) / (1 + others_N)
+    return surprisal_N, rank_N, entropy_N
+
+
+class Scorer:
+    """A student that reads; made once per process.
+
+    Raises ValueError if the model's logits are not a function of its last hidden states alone.
+    """
+
+    def __init__(self, model: PreTrainedModel, known_V: torch.Tensor | None, name: str) -> None:
+        self.model, self.name = model, name
+        self.rows = model.get_output_embeddings().weight.shape[0]
+        self.unknown_U = None
+        if known_V is not None:
+            self.unknown_U = torch.ones(self.rows, dtype=torch.bool, device=model.device)
+            self.unknown_U[: len(known_V)] = ~known_V
+            self.unknown_U = self.unknown_U.nonzero()[:, 0]
+        self._probe()
+
+    @torch.inference_mode()
+    def score(self, samples: list[Sample]) -> list[TokenScores]:
+        """Every response of one batch. Raises ValueError where the logits are not finite."""
+        device = self.model.device
+        ids_BT = torch.zeros(len(samples), max(map(len, samples)), dtype=torch.long)
+        for row, sample in enumerate(samples):
+            ids_BT[row, : len(sample)] = torch.from_numpy(np.concatenate([sample.prompt_ids, sample.token_ids]))
+        hidden_BTH = self.model.base_model(input_ids=ids_BT.to(device), use_cache=False).last_hidden_state
+        # the position before a token foretells it
+        hidden_NH = torch.cat([hidden_BTH[row, len(s.prompt_ids) - 1 : len(s) - 1] for row, s in enumerate(samples)])
+        del hidden_BTH
+        targets_N = torch.from_numpy(np.concatenate([s.token_ids for s in samples]).astype(np.int64)).to(device)
+        surprisal, rank, entropy = (x.cpu().numpy() for x in self._read(hidden_NH, targets_N))
+        if not (np.isfinite(surprisal).all() and np.isfinite(entropy).all()):
+            raise ValueError(f"{self.name} gives logits that are not finite in {self.model.dtype}: set another --dtype")
+        ends = np.cumsum([len(s.token_ids) for s in samples])[:-1]
+        columns = (np.split(surprisal, ends), np.split(rank, ends), np.split(entropy, ends))
+        return [TokenScores(*one) for one in zip(*columns, strict=True)]
+
+    def _read(self, hidden_NH: torch.Tensor, targets_N: torch.Tensor) -> list[torch.Tensor]:
+        chunk = max(1, HEAD // self.rows)
+        block = max(1, BLOCK // self.rows) if hidden_NH.device.type == "cpu" else chunk
+        parts = []
+        for at in range(0, len(targets_N), chunk):
+            targets = targets_N[at : at + chunk].split(block)
+            logits = self._logits(hidden_NH[at : at + chunk]).split(block)
+            parts += [token_scores(*pair, self.unknown_U) for pair in zip(logits, targets, strict=True)]
+        return [torch.cat(column) for column in zip(*parts, strict=True)]
+
+    def _logits(self, hidden_NH: torch.Tensor) -> torch.Tensor:
+        """The logits of the model for given hidden states, with whatever it does to them after its head (soft-capping,
+        scaling): the model itself is run, with the body held."""
+        body = type(self._body)(**{**self._body, "last_hidden_state": hidden_NH[None]})
+        with _body_gives(self.model, body):
+            ids_11 = torch.zeros(1, 1, dtype=torch.long, device=hidden_NH.device)
+            return self.model(input_ids=ids_11, use_cache=False).logits[0]
+
+    @torch.inference_mode()
+    def _probe(self) -> None:
+        ids_1T = torch.arange(PROBE, device=self.model.device)[None] % self.rows
+        self._body = self.model.base_model(input_ids=ids_1T, use_cache=False)
+        whole_TV = self.model(input_ids=ids_1T, use_cache=False).logits[0]
+        if not torch.allclose(whole_TV, self._logits(self._body.last_hidden_state[0]), rtol=1e-2, atol=1e-2):
+            raise ValueError(
+                f"the logits of {self.name} ({type(self.model).__name__}) are no function of its last hidden states: "
+                "expected a causal language model of transformers' usual form"
+            )
+
+
+@contextmanager
+def _body_gives(model: PreTrainedModel, output: ModelOutput) -> Iterator[None]:
+    model.base_model.forward = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        del model.base_model.forward  # the class's own again
+
+
+def batches(lengths: Iterable[int], tokens: int) -> list[list[int]]:
+    """Indices grouped so that rows x longest row is at most `tokens`, longest first; a longer row is alone."""
+    lengths = list(lengths)
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= tokens:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups

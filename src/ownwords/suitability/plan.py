@@ -1,0 +1,127 @@
+"""What is to be scored: the settings, one look at the whole set, and its cut into blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from ownwords.generation.models import model_path
+from ownwords.suitability.sets import Member, members
+from ownwords.suitability.shapes import IdTrace
+from ownwords.traces.store import Store
+
+BLOCK_BATCHES, BLOCK_TRACES = 8, 256
+"""A block is about so many batches of tokens, or so many traces."""
+LETTERS_PER_TOKEN = 3.5
+"""for the size of blocks only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """What `ownwords score` is asked for."""
+
+    traces: str
+    student: str
+    out: Path
+    sample: int | None = None
+    """score so many traces, drawn by problem: every set that has a problem draws the same ones first"""
+    seed: int = 0
+    local_steps: int = 0
+    """k of Local Naturalness; 0 leaves it out"""
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_tokens: int = 8192
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        least = {"sample": 1, "local_steps": 0, "batch_tokens": 1, "workers": 1}
+        for name, value in least.items():
+            seen = getattr(self, name)
+            if seen is not None and seen < value:
+                raise ValueError(f"{name.replace('_', '-')} is {seen}, expected a whole number from {value} up")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at the whole set tells, before the first token."""
+
+    traces: int
+    """to be scored"""
+    digest: str
+    """changes when the set does"""
+    chosen: frozenset[int] | None
+    """their numbers in the set; None for all"""
+    as_text: bool
+    """the set's ids are of another tokenizer than the student's"""
+
+
+def survey(config: ScoreConfig) -> Survey:
+    """Read the whole set once. Raises ValueError for every row that does not fit."""
+    as_text = _other_tokenizer(config)
+    digest = hashlib.sha256()
+    ranked: list[tuple[bytes, int]] = []
+    for number, member in enumerate(members(config.traces, as_text)):
+        digest.update(repr((member.problem_id, member.attempt, member.trace.verdict)).encode() + _content(member))
+        draw = hashlib.sha256(f"{config.seed}:{member.problem_id}:{member.attempt}".encode()).digest()
+        ranked.append((draw, number))
+    if not ranked:
+        raise ValueError(f"{config.traces} holds no traces")
+    if config.sample is None or config.sample >= len(ranked):
+        return Survey(len(ranked), digest.hexdigest()[:16], None, as_text)
+    chosen = frozenset(number for _, number in heapq.nsmallest(config.sample, ranked))
+    return Survey(len(chosen), digest.hexdigest()[:16], chosen, as_text)
+
+
+def blocks(config: ScoreConfig, found: Survey) -> Iterator[list[tuple[int, Member]]]:
+    """Consecutive traces with their numbers in the scores; the same cut at every start."""
+    block: list[tuple[int, Member]] = []
+    size, scored = 0.0, 0
+    for number, member in enumerate(members(config.traces, found.as_text)):
+        if found.chosen is not None and number not in found.chosen:
+            continue
+        block.append((scored, member))
+        scored += 1
+        size += _size(member)
+        if len(block) == BLOCK_TRACES or size >= BLOCK_BATCHES * config.batch_tokens:
+            yield block
+            block, size = [], 0.0
+    if block:
+        yield block
+
+
+def _content(member: Member) -> bytes:
+    trace = member.trace
+    if isinstance(trace, IdTrace):
+        return trace.prompt_ids.tobytes() + trace.token_ids.tobytes() + trace.scored.tobytes()
+    return repr((trace.prompt, trace.thinking, trace.answer)).encode(errors="surrogatepass")
+
+
+def _size(member: Member) -> float:
+    """About how many tokens a trace has."""
+    trace = member.trace
+    if isinstance(trace, IdTrace):
+        return len(trace.prompt_ids) + len(trace.token_ids)
+    return (len(trace.question) + len(trace.thinking or "") + len(trace.answer)) / LETTERS_PER_TOKEN
+
+
+def _other_tokenizer(config: ScoreConfig) -> bool:
+    """Whether a run's ids mean other tokens than the student's."""
+    if not (Path(config.traces) / "traces.sqlite").is_file():
+        return False
+    with Store.read(Path(config.traces)) as store:
+        theirs = store.config["student"]
+    if theirs == config.student:
+        return False
+    try:
+        one, other = (
+            AutoTokenizer.from_pretrained(model_path(name, "student")).get_vocab() for name in (theirs, config.student)
+        )
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot load the tokenizers of {theirs} and {config.student}: {reason}") from error
+    return one != other

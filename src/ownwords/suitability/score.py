@@ -1,0 +1,156 @@
+"""`ownwords score`: a trace set and a student in, a scores directory out.
+
+The set is cut into blocks of consecutive traces. A worker takes every so-manieth block, fills batches by token count
+from it, and writes the block's rows as one part; at the end the parts become the files. What is killed loses the
+blocks in hand, and the same command makes those that are missing, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import torch
+import yaml
+
+from ownwords.generation.models import Loaded, load
+from ownwords.suitability import files
+from ownwords.suitability.forward import Scorer
+from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
+from ownwords.suitability.reader import Reader, Tell
+from ownwords.traces.files import lock_for_writing, replacing
+from ownwords.vocabulary import known_ids
+
+NOT_IDENTITY = ("out", "workers", "device")
+"""settings that may change between starts"""
+
+
+def score(
+    config: ScoreConfig,
+    versions: dict[str, str],
+    tell: Tell = lambda traces, tokens: None,
+    plan: Tell = lambda traces, done: None,
+) -> dict[str, Any]:
+    """Score what the directory lacks and return the summary. `plan(traces, done)` is told before the first token.
+
+    Raises ValueError where set, student or directory cannot be used, DiskFull if there is no room.
+    """
+    found = survey(config)
+    student = load(config.student, "student", _device(config, 0), config.dtype)
+    known_ids(student.tokenizer, student.model, student.model)
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+    settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
+    lock = _claim(config.out, settings, versions)
+    try:
+        if (config.out / "summary.json").is_file():
+            return files.Scores.read(config.out).summary
+        (config.out / "parts").mkdir(exist_ok=True)
+        plan(found.traces, files.rows_in_parts(config.out))
+        if config.workers == 1:
+            parts = work(config, found, 0, tell, student)
+        else:
+            del student
+            parts = _work_together(config, found, tell)
+        return files.finish(config.out, parts)
+    finally:
+        os.close(lock)
+
+
+def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: Loaded | None = None) -> int:
+    """Make the parts of one worker; returns how many parts the set has."""
+    student = student or load(config.student, "student", _device(config, worker), config.dtype)
+    known_V = known_ids(student.tokenizer, student.model, student.model)
+    reader = Reader(config, student.tokenizer, Scorer(student.model, known_V, config.student))
+    parts = 0
+    for number, block in enumerate(blocks(config, found)):
+        parts += 1
+        if number % config.workers == worker and not files.part_path(config.out, number).exists():
+            files.write_part(config.out, number, reader.rows(block, tell))
+    return parts
+
+
+def _device(config: ScoreConfig, worker: int) -> str:
+    """GPUs in turn where there are several."""
+    if config.device == "auto" and torch.cuda.is_available():
+        return f"cuda:{worker % torch.cuda.device_count()}"
+    return config.device
+
+
+def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> int:
+    """Make the directory, or take it up again; the lock to close. Raises ValueError if it holds something else."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
+    path = out / "config.yaml"
+    if not path.exists() and out.exists() and (held := sorted({p.name for p in out.iterdir()} - {"lock"})):
+        raise ValueError(f"{out} is not empty and no scores directory (it holds {held[0]}): name another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    lock = lock_for_writing(out)
+    if not path.exists():
+        with replacing([path, out / "versions.json"]) as [config, made_with]:
+            config.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
+            made_with.write((json.dumps(versions, indent=2) + "\n").encode())
+    old = yaml.safe_load(path.read_text()) or {}
+    keys = [key for key in settings if key not in NOT_IDENTITY]
+    if changed := [f"{key}: {old.get(key)} -> {settings[key]}" for key in keys if old.get(key) != settings[key]]:
+        os.close(lock)
+        raise ValueError(
+            f"{out} was made with other settings: {'; '.join(changed)}. Name another --out, or use the old"
+        )
+    return lock
+
+
+def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
+    """Several processes, each with a student of its own, on every so-manieth block."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [
+        context.Process(target=_in_process, args=(config, found, worker, queue), daemon=True)
+        for worker in range(config.workers)
+    ]
+    for process in processes:
+        process.start()
+    parts = ended = 0
+    try:
+        while ended < len(processes):
+            try:
+                kind, value = queue.get(timeout=1)
+            except Empty:
+                if killed := [process.exitcode for process in processes if process.exitcode]:
+                    raise ValueError(
+                        f"a worker was killed (exit code {killed[0]}), perhaps for want of memory: start the same "
+                        "command again with fewer --workers"
+                    ) from None
+                continue
+            if kind == "scored":
+                tell(*value)
+            elif kind == "ended":
+                parts, ended = value, ended + 1
+            else:
+                raise ValueError(value)
+        return parts
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
+    parent = multiprocessing.parent_process()
+
+    def tell(traces: int, tokens: int) -> None:
+        if parent is None or not parent.is_alive():  # it was killed, and the next start must find nobody at work
+            os._exit(1)
+        queue.put(("scored", (traces, tokens)))
+
+    try:
+        queue.put(("ended", work(config, found, worker, tell)))
+    except KeyboardInterrupt:
+        pass  # the parent is told by the same key
+    except Exception as error:
+        queue.put(("failed", str(error) or repr(error)))

@@ -1,0 +1,173 @@
+"""Which scored traces to train on: a pure rule on rows of scores, and the files that a trainer reads.
+
+All rules are one walk through the eligible traces from the best score to the worst, which takes a trace if its problem,
+its source and the whole selection still have room. Every trace, taken or not, is told why.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ownwords.suitability.files import SCORES, Scores
+from ownwords.traces.export import SCHEMAS, table, to_learn
+from ownwords.traces.files import plain_errors, replacing
+
+HIGHER_IS_BETTER = ("grape", "step_logprob", "local_naturalness")
+BY = (*SCORES, "length", "random")
+NAMES = ("sft.parquet", "sft.jsonl", "choices.parquet", "selection.json")
+SFT_SCHEMA = pa.schema([*SCHEMAS["sft"], ("source", pa.string()), ("why", pa.string())])
+CHOICE_SCHEMA = pa.schema(
+    [("scores", pa.string()), ("trace", pa.int32()), ("problem_id", pa.string()), ("attempt", pa.int32())]
+    + [("source", pa.string()), ("verdict", pa.string()), ("by", pa.string()), ("value", pa.float64())]
+    + [("chosen", pa.bool_()), ("why", pa.string())]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What makes a trace better than another, and how many are taken."""
+
+    by: str = "rsr"
+    """a score, `length` (the shortest) or `random`"""
+    per_problem: int = 1
+    """at most so many per problem; 0 for no limit"""
+    share: float = 1.0
+    """of those that the limits per problem and source leave, take the best share"""
+    count: int | None = None
+    """take the best so many"""
+    correct: bool = False
+    """only traces whose verdict is `correct`"""
+    balance: bool = False
+    """no source gives more than its equal part of the selection"""
+    seed: int = 0
+    """of `random`"""
+
+    def __post_init__(self) -> None:
+        if self.by not in BY:
+            close = difflib.get_close_matches(self.by, BY, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(BY)}"
+            raise ValueError(f"there is no score {self.by!r}: {hint}")
+        if self.per_problem < 0:
+            raise ValueError(f"per-problem is {self.per_problem}, expected a number from 1 up, or 0 for no limit")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share:g}, expected one in (0, 1], as 0.5 for the better half")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count is {self.count}, expected a whole number from 1 up")
+
+    def value(self, row: dict[str, Any]) -> float | None:
+        """What a row is judged by, as the score stands; None where it has none."""
+        if self.by != "random":
+            return row[self.by]
+        key = f"{self.seed}:{row['problem_id']}:{row['attempt']}:{row['source']}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big") / 2**56
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What became of a row."""
+
+    chosen: bool
+    why: str
+    value: float | None
+
+
+def choose(rows: Sequence[dict[str, Any]], rule: Rule) -> list[Choice]:
+    """One choice per row of scores.parquet, in their order. Equal scores: the first row wins."""
+    values = [rule.value(row) for row in rows]
+    found: list[Choice | None] = [
+        Choice(False, why, value) if (why := _not_eligible(row, value, rule)) else None
+        for row, value in zip(rows, values, strict=True)
+    ]
+    sign = -1 if rule.by in HIGHER_IS_BETTER else 1
+    order = sorted((i for i, choice in enumerate(found) if choice is None), key=lambda i: sign * values[i])  # type: ignore[operator]
+    taken = sum(not why for why in _walk(rows, order, rule, None, None).values())
+    total = min(math.ceil(rule.share * taken), rule.count or taken)
+    sources = {rows[i]["source"] for i in order}
+    quota = math.ceil(total / len(sources)) if rule.balance and sources else None
+    reasons = _walk(rows, order, rule, total, quota)
+    rivals, place = Counter(rows[i]["problem_id"] for i in order), Counter[str]()
+    for i in order:
+        problem = rows[i]["problem_id"]
+        place[problem] += 1
+        why = reasons[i] or f"number {place[problem]} of {rivals[problem]} at its problem"
+        found[i] = Choice(not reasons[i], f"{rule.by} {values[i]:.4g}: {why}", values[i])
+    return found  # type: ignore[return-value]
+
+
+def _not_eligible(row: dict[str, Any], value: float | None, rule: Rule) -> str:
+    if row["skipped"]:
+        return f"not scored: {row['skipped']}"
+    if rule.correct and row["verdict"] != "correct":
+        return f"verdict is {row['verdict']}"
+    return f"has no {rule.by}" if value is None else ""
+
+
+def _walk(
+    rows: Sequence[dict[str, Any]], order: Iterable[int], rule: Rule, total: int | None, quota: int | None
+) -> dict[int, str]:
+    """Row -> why it is not taken; empty where it is."""
+    of_problem, of_source, taken = Counter[str](), Counter[str](), 0
+    reasons = {}
+    for i in order:
+        problem, source = rows[i]["problem_id"], rows[i]["source"]
+        if rule.per_problem and of_problem[problem] == rule.per_problem:
+            reasons[i] = f"its problem has {rule.per_problem} better"
+        elif quota is not None and of_source[source] == quota:
+            reasons[i] = f"{source} has {quota} better"
+        elif total is not None and taken == total:
+            reasons[i] = f"the selection has {total} better"
+        else:
+            reasons[i] = ""
+            of_problem[problem] += 1
+            of_source[source] += 1
+            taken += 1
+    return reasons
+
+
+def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Choose among the traces of one or several scores directories of one student, and write what was chosen:
+    `sft.parquet` and `.jsonl` (`input_ids`, `labels`, as `ownwords export` has them, with source and reason),
+    `choices.parquet` (every trace, taken or not, and why) and `selection.json`. Returns the content of the last.
+
+    Raises ValueError if the directories are of different students, if nothing is chosen or if a file exists.
+    """
+    if len({one.config["student_weights"] for one in scored}) > 1:
+        seen = ", ".join(f"{one.path} ({one.config['student']})" for one in scored)
+        raise ValueError(f"{seen} hold scores of different students, which do not compare: score all with one")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
+    if (held := [name for name in NAMES if (out / name).exists()]) and not overwrite:
+        raise ValueError(f"{out} holds {', '.join(held)} already: name another --out, or set --overwrite")
+    rows = [{"scores": str(one.path), **row} for one in scored for row in one.traces()]
+    choices = choose(rows, rule)
+    if not any(choice.chosen for choice in choices):
+        reason, number = Counter(choice.why for choice in choices).most_common(1)[0]
+        raise ValueError(f"none of {len(rows)} traces is eligible ({number}: {reason}): ask for less")
+    summary = {"rule": asdict(rule), "traces": len(rows), "chosen": sum(choice.chosen for choice in choices)}
+    summary["by_source"] = dict(sorted(Counter(r["source"] for r, c in zip(rows, choices) if c.chosen).items()))
+    out.mkdir(parents=True, exist_ok=True)
+    with plain_errors(out), replacing([out / name for name in NAMES]) as [parquet, jsonl, chosen, told]:
+        table_rows = [{**row, **asdict(choice), "by": rule.by} for row, choice in zip(rows, choices, strict=True)]
+        pq.write_table(pa.Table.from_pylist(table_rows, schema=CHOICE_SCHEMA), chosen)
+        with table(SFT_SCHEMA, parquet, jsonl) as write:
+            pairs = zip(rows, choices, strict=True)
+            tokens = (row for one in scored for row in one.tokens(["trace", "prompt_ids", "token_ids", "scored"]))
+            for (row, choice), ids in zip(pairs, tokens, strict=True):
+                assert row["trace"] == ids["trace"]
+                if choice.chosen:
+                    told_of = {name: row[name] for name in ("problem_id", "attempt", "source")} | {"why": choice.why}
+                    learned = to_learn(ids["prompt_ids"], ids["token_ids"], ids["scored"].astype(bool))
+                    write(told_of | learned)
+        told.write((json.dumps(summary, indent=2) + "\n").encode())
+    return summary

@@ -1,0 +1,154 @@
+"""Trace sets by one string: a run directory, files, a folder of files, or a data set of the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ownwords.problems.files import json_rows
+from ownwords.rsd.columns import FORCED
+from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
+from ownwords.traces.rows import clean
+from ownwords.traces.store import Store
+
+KINDS = {".jsonl": "JSONL", ".ndjson": "JSONL", ".parquet": "Parquet"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trace in its set."""
+
+    problem_id: str
+    """content hash of the problem, the same in every set that has it"""
+    attempt: int
+    """which one of the set's traces of this problem"""
+    place: str
+    """for messages"""
+    trace: TextTrace | IdTrace
+
+
+def members(spec: str, as_text: bool = False) -> Iterator[Member]:
+    """The traces of a set, in its order; run directories give ids, or with `as_text` what they say.
+
+    `spec`: a run directory, a .jsonl or .parquet file, a folder of such files of one kind, a folder that `datasets`
+    saved, or `hub:NAME,split=train,name=CONFIG` (also a folder, read by `datasets`).
+    Raises ValueError in one line for what cannot be read, naming the row and the field.
+    """
+    if (Path(spec) / "traces.sqlite").is_file():
+        yield from _run(Path(spec), as_text)
+        return
+    attempts: Counter[str] = Counter()
+    shape: Shape | None = None
+    for where, row in _rows(spec):
+        shape = shape or shape_of(where, row)
+        for trace in shape.traces(where, row):
+            problem_id = _problem_id(trace)
+            yield Member(problem_id, attempts[problem_id], where.place, trace)
+            attempts[problem_id] += 1
+    if not attempts:
+        raise ValueError(f"{spec} holds no traces")
+
+
+def _problem_id(trace: TextTrace | IdTrace) -> str:
+    if isinstance(trace, IdTrace):
+        return trace.problem_id or hashlib.sha256(trace.prompt_ids.tobytes()).hexdigest()[:16]
+    return hashlib.sha256(clean(trace.question).encode()).hexdigest()[:16]  # as `Problem.id`
+
+
+def _run(run_dir: Path, as_text: bool) -> Iterator[Member]:
+    with Store.read(run_dir) as store:
+        problems = store.problems()
+        system = store.config["system"]
+        for trace in store.traces():
+            place = f"{run_dir}, problem {trace.problem_id}, attempt {trace.attempt}"
+            common = {"source": run_dir.name, "verdict": trace.verdict}
+            if as_text:
+                prompt = [{"role": "system", "content": system}] if system else []
+                prompt.append({"role": "user", "content": problems[trace.problem_id].question})
+                # a trace that never closed its thinking is text without a closing tag
+                thinking = trace.thinking if trace.answer_text else None
+                answer = trace.answer_text if trace.answer_text else trace.thinking
+                ended = trace.finish_reason == "stop"
+                given: TextTrace | IdTrace = TextTrace(prompt, thinking, answer, ended=ended, **common)
+            else:
+                given = IdTrace(
+                    trace.prompt_ids, trace.token_ids, trace.source != FORCED, problem_id=trace.problem_id, **common
+                )
+            yield Member(trace.problem_id, trace.attempt, place, given)
+
+
+def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
+    path = Path(spec)
+    if spec.startswith("hub:"):
+        yield from _hub(spec[4:])
+    elif path.is_file() and path.suffix in KINDS:
+        yield from _file(path)
+    elif (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        yield from _data_set(spec, path.name, _datasets().load_from_disk(spec))
+    elif path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in KINDS)
+        if len({KINDS[file.suffix] for file in files}) != 1:
+            seen = ", ".join(file.name for file in files[:4]) or "no .jsonl or .parquet file and no traces.sqlite"
+            raise ValueError(
+                f"{spec} holds {seen}: expected a run directory, files of one kind, or the name of one file"
+            )
+        for file in files:
+            yield from _file(file)
+    else:
+        seen = "is a file of another kind" if path.exists() else "does not exist"
+        raise ValueError(
+            f"{spec} {seen}: expected a run directory, a .jsonl or .parquet file, a folder of them, or "
+            "hub:NAME,split=train for a data set of the Hub"
+        )
+
+
+def _file(path: Path) -> Iterator[tuple[Where, Row]]:
+    if KINDS[path.suffix] == "JSONL":
+        for number, row in json_rows(path):
+            yield Where(f"{path}, line {number}", path.stem), row
+        return
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no Parquet file: {' '.join(str(error).split())[:200]}") from error
+    number = 0
+    for batch in file.iter_batches(batch_size=256):
+        for row in batch.to_pylist():
+            number += 1
+            yield Where(f"{path}, row {number}", path.stem), row
+
+
+def _hub(spec: str) -> Iterator[tuple[Where, Row]]:
+    name, *parts = spec.split(",")
+    settings = dict(part.partition("=")[::2] for part in parts)
+    if unknown := sorted(set(settings) - {"split", "name"}):
+        raise ValueError(f"hub:{spec} has a setting {unknown[0]!r}: expected split=train and name=CONFIG")
+    load = _datasets().load_dataset
+    try:
+        data = load(name, settings.get("name"), split=settings.get("split", "train"))
+    except Exception as error:  # its errors share no class: no such data set, no network, no such split, a bad file
+        raise ValueError(f"datasets cannot load {name}: {' '.join(str(error).split())[:300]}") from error
+    yield from _data_set(f"hub:{name}", name.rstrip("/").rpartition("/")[2], data)
+
+
+def _data_set(spec: str, name: str, data: Any) -> Iterator[tuple[Where, Row]]:
+    if isinstance(data, dict):
+        if len(data) != 1:
+            raise ValueError(f"{spec} has the splits {', '.join(data)}: expected one, name the folder of one")
+        (data,) = data.values()
+    for number, row in enumerate(data, 1):
+        yield Where(f"{spec}, row {number}", name), row
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ValueError('datasets is not installed: pip install "ownwords[hub]"') from error
+    return datasets

@@ -1,0 +1,252 @@
+"""Trace sets in every shape, and what is wrong with a row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import make
+from transformers import AutoTokenizer
+
+from ownwords.generation.models import model_path
+from ownwords.problems.problem import Problem
+from ownwords.suitability.encode import encoded
+from ownwords.suitability.sets import Member, members
+from ownwords.suitability.shapes import IdTrace, TextTrace
+from ownwords.traces.store import Store
+
+Q, ANSWER = "What is 1 + 1?", "It is 2."
+ID = Problem(Q, "2").id
+ASK = [{"role": "user", "content": Q}]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(model_path("world", "student"))
+
+
+def read(tmp_path: Path, rows: list[dict], kind: str = "jsonl") -> list[Member]:
+    path = tmp_path / f"set.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return list(members(str(path)))
+
+
+def text(answer: str = ANSWER, thinking: str | None = None, source: str = "set", **other) -> TextTrace:
+    return TextTrace(ASK, thinking, answer, source, **other)
+
+
+SHAPES = {
+    "messages": ([{"messages": [*ASK, {"role": "assistant", "content": ANSWER}]}], [text()]),
+    "messages with the thinking apart": (
+        [{"messages": [*ASK, {"role": "assistant", "content": ANSWER, "reasoning_content": "1, 2"}], "model": "r1"}],
+        [text(thinking="1, 2", source="r1")],
+    ),
+    "conversations": (
+        [{"conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": ANSWER}], "system": ""}],
+        [text()],
+    ),
+    "conversations with a system prompt": (
+        [{"conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": ANSWER}], "system": "Be brief."}],
+        [TextTrace([{"role": "system", "content": "Be brief."}, *ASK], None, ANSWER, "set")],
+    ),
+    "prompt + completion": ([{"prompt": Q, "completion": ANSWER}], [TextTrace(Q, None, ANSWER, "set")]),
+    "prompt + completion as chats": (
+        [{"prompt": ASK, "completion": [{"role": "assistant", "content": ANSWER}]}],
+        [text()],
+    ),
+    "problem + thinking + solution": (
+        [{"problem": Q, "thinking": "1, 2", "solution": ANSWER, "model": "R1", "source": "acv", "answer": "2"}],
+        [text(thinking="1, 2", source="R1")],
+    ),
+    "s1K": (
+        [{"solution": "reference", "question": Q, "thinking_trajectories": ["1, 2"], "attempt": ANSWER}],
+        [text(thinking="1, 2")],
+    ),
+    "s1K-1.1, two writers": (
+        [
+            {
+                "solution": "reference", "question": Q, "gemini_thinking_trajectory": "g", "gemini_attempt": "3",
+                "deepseek_thinking_trajectory": "d", "deepseek_attempt": "2", "gemini_grade": "No",
+                "deepseek_grade": "Yes",
+            }
+        ],
+        [
+            text("3", "g", "gemini", verdict="incorrect"),
+            text("2", "d", "deepseek", verdict="correct"),
+        ],
+    ),
+    "OpenThoughts metadata": (
+        [{"problem": Q, "deepseek_reasoning": "d", "deepseek_solution": "2", "ground_truth_solution": "two"}],
+        [text("2", "d", "deepseek")],
+    ),
+    "generations": (
+        [
+            {
+                "problem": Q, "generations": ["<think>\n1", ANSWER], "correctness_math_verify": [False, True],
+                "finish_reasons": ["length", "stop"], "source": "olympiads", "messages": [],
+            }
+        ],
+        [
+            text("<think>\n1", source="olympiads", verdict="incorrect", ended=False),
+            text(source="olympiads", verdict="correct"),
+        ],
+    ),
+    "one generation": ([{"problem": Q, "generation": ANSWER}], [text()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize(("rows", "expected"), SHAPES.values(), ids=SHAPES)
+def test_every_shape_is_read(tmp_path, rows, expected, kind):
+    found = read(tmp_path, rows + rows, kind)
+    assert [member.trace for member in found] == expected + expected
+    raw = isinstance(expected[0].prompt, str)
+    assert {member.problem_id for member in found} == {Problem(Q, "2").id if not raw else ID}
+    assert [member.attempt for member in found] == list(range(2 * len(expected)))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_ids_are_read_as_they_are(tmp_path, kind):
+    row = {"input_ids": [5, 6, 7, 8, 9], "labels": [-100, -100, 7, -100, 9], "problem_id": "p"}
+    (member,) = read(tmp_path, [row], kind)
+    assert isinstance(member.trace, IdTrace) and member.problem_id == "p"
+    assert member.trace.prompt_ids.tolist() == [5, 6] and member.trace.token_ids.tolist() == [7, 8, 9]
+    assert member.trace.scored.tolist() == [True, False, True]
+
+
+GOOD = {name: rows[0] for name, (rows, _) in SHAPES.items()}
+WRONG = [
+    ([{"text": "a"}], "line 1: no shape of a trace set fits, the fields are 'text': expected messages"),
+    ([{}], "line 1: no shape of a trace set fits, the fields are none"),
+    ([{"prompt": Q}], "line 1: no field 'completion'; the set has the shape prompt"),
+    ([{"problem": Q, "thinking": "1"}], "line 1: no field 'solution'"),
+    ([GOOD["messages"], GOOD["one generation"]], "line 2: no field 'messages'; the set has the shape messages"),
+    ([GOOD["one generation"], GOOD["messages"]], "line 2: no field for the problem"),
+    ([GOOD["generations"], {"problem": Q, "solution": ANSWER}], "line 2: no field 'generations'"),
+    ([GOOD["s1K"], {**GOOD["s1K"], "attempt": None}], "line 2: the field 'attempt' is empty"),
+    ([GOOD["s1K"], {**GOOD["s1K"], "question": 7}], "line 2: the field 'question' holds a int, expected text"),
+    ([{"messages": []}], "line 1: the field 'messages' has no turns"),
+    ([{"messages": "hi"}], "line 1: the field 'messages' holds a str, expected a list of turns"),
+    ([{"messages": ASK}], "line 1: the field 'messages' ends with the turn of 'user'"),
+    ([{"messages": [{"role": "assistant", "content": "x"}]}], "after 0 others"),
+    ([{"messages": [*ASK, {"role": "assistant"}]}], r"line 1: no field 'messages\[1\].content' with text"),
+    ([{"messages": [*ASK, "x"]}], r"'messages\[1\]' holds a str, expected a turn"),
+    ([{"problem": Q, "generations": ["a", 2]}], "'generations' holds a int, expected texts"),
+    (
+        [{"problem": Q, "generations": ["a", "b"], "correctness_math_verify": [True]}],
+        "'correctness_math_verify' does not have a value for each of the 2",
+    ),
+    ([{"input_ids": [1, 2]}], "line 1: no field 'labels'"),
+    ([{"input_ids": [1, 2], "labels": [1]}], "'input_ids' has 2 entries and 'labels' has 1"),
+    ([{"input_ids": [1, "b"], "labels": [1, 2]}], "'input_ids' holds other things than ids"),
+    ([{"prompt": Q, "completion": ["a"]}], "'completion' holds a list, expected text"),
+]
+
+
+@pytest.mark.parametrize(("rows", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_a_wrong_or_mixed_shape_is_refused_with_row_and_field(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read(tmp_path, rows)
+    assert "set.jsonl, line" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_null_in_parquet_is_refused_with_its_row(tmp_path):
+    rows = [{"prompt": Q, "completion": ANSWER}] * 300 + [{"prompt": Q, "completion": None}]
+    with pytest.raises(ValueError, match="set.parquet, row 301: the field 'completion' is empty"):
+        read(tmp_path, rows, "parquet")
+
+
+def test_places_that_hold_no_set(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "broken.parquet").write_text("no")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "nothing").mkdir()
+    for name, message in {
+        "empty.jsonl": "holds no traces",
+        "broken.parquet": "is no Parquet file",
+        "notes.txt": "is a file of another kind",
+        "none": "does not exist: expected a run directory",
+        "nothing": "holds no .jsonl or .parquet file and no traces.sqlite",
+        ".": "holds broken.parquet, empty.jsonl: expected a run directory, files of one kind",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            list(members(str(tmp_path / name)))
+
+
+def test_folders_and_data_sets(tmp_path):
+    """A folder of files, the same through `datasets`, and what `datasets` saved."""
+    datasets = pytest.importorskip("datasets")
+    rows = [{"prompt": f"{i}?", "completion": str(i)} for i in range(5)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, part in (("a.jsonl", rows[:3]), ("b.jsonl", rows[3:])):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    data = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    data.save_to_disk(str(tmp_path / "saved"))
+    for spec in (str(folder), f"hub:{folder},split=train", str(tmp_path / "saved")):
+        assert [member.trace.answer for member in members(spec)] == ["0", "1", "2", "3", "4"]
+    for spec, message in (
+        (f"hub:{folder},split=test", "datasets cannot load"),
+        (f"hub:{folder},spilt=test", "has a setting 'spilt'"),
+        ("hub:nobody/nothing", "datasets cannot load nobody/nothing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            list(members(spec))
+
+
+def test_a_run_gives_its_ids_and_as_text_the_same_ids_again(tmp_path, tokenizer):
+    """Not always: what a model writes need not be what a tokenizer makes of its text; most of the student's is."""
+    _, traces = make(
+        tmp_path / "run", problems="world:size=8,seed=4", teacher=model_path("world", "student"), gate="always",
+        attempts=1, max_tokens=150,
+    )  # fmt: skip
+    ids, texts = (list(members(str(tmp_path / "run"), as_text)) for as_text in (False, True))
+    with Store.read(tmp_path / "run") as store:
+        assert [member.problem_id for member in ids] == sorted(store.problems())
+    same = 0
+    for member, other, trace in zip(ids, texts, traces, strict=True):
+        given, again = encoded(tokenizer, member.trace), encoded(tokenizer, other.trace)
+        assert given.sample.prompt_ids.tolist() == again.sample.prompt_ids.tolist() == trace.prompt_ids.tolist()
+        assert given.sample.token_ids.tolist() == trace.token_ids.tolist()
+        assert given.scored.tolist() == (trace.source != 2).tolist()
+        assert (member.trace.verdict, member.trace.source) == (trace.verdict, "run")
+        same += given.sample.token_ids.tolist() == again.sample.token_ids.tolist()
+    assert same >= 6
+
+
+def test_text_is_put_into_the_students_conventions(tokenizer):
+    opening = tokenizer("<think>\n", add_special_tokens=False)["input_ids"]
+    apart, inline = (encoded(tokenizer, trace) for trace in (text("2", "1, 2"), text("<think>\n1, 2\n</think>\n\n2")))
+    assert tokenizer.decode(apart.sample.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
+    assert apart.sample.token_ids.tolist() == inline.sample.token_ids.tolist()
+    assert apart.scored.tolist() == [False] * len(opening) + [True] * (len(apart.scored) - len(opening))
+    assert tokenizer.decode(apart.sample.prompt_ids) == f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n"
+    plain = encoded(tokenizer, TextTrace("1 + 1 =", None, " 2", "set", ended=False))
+    assert tokenizer.decode(plain.sample.prompt_ids) == "1 + 1 =" and tokenizer.decode(plain.sample.token_ids) == " 2"
+    half = encoded(tokenizer, text("a\ud800b"))
+    assert "\ufffd" in tokenizer.decode(half.sample.token_ids)
+
+
+def test_a_template_that_opens_the_thinking_is_not_opened_twice(tokenizer):
+    tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
+    tokenizer.chat_template += "{%- if add_generation_prompt -%}{{- '<think>\n' -}}{%- endif -%}"
+    given = encoded(tokenizer, text("2", "1, 2"))
+    assert tokenizer.decode(given.sample.prompt_ids).endswith("assistant\n<think>\n")
+    assert tokenizer.decode(given.sample.token_ids) == "1, 2\n</think>\n\n2<|im_end|>" and given.scored.all()
+
+
+def test_what_cannot_be_scored_says_why(tokenizer):
+    long = encoded(tokenizer, text())
+    assert long.why_not(10, 934) == f"{len(long.sample)} tokens, the student reads 10"
+    assert long.why_not(None, 934) == "" and long.why_not(len(long.sample), 934) == ""
+    assert encoded(tokenizer, text("")).why_not(None, 934) == "no response"
+    assert encoded(tokenizer, TextTrace("", None, "2", "set")).why_not(None, 934) == "no prompt"
+    ids = IdTrace(np.array([1]), np.array([2, 5000]), np.array([True, True]), "set")
+    assert encoded(tokenizer, ids).why_not(None, 934) == "holds the id 5000, the student has 934"
