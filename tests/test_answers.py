@@ -13,7 +13,7 @@ import pytest
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, split_thinking
 from ownwords.answers.judge import judge, same_text
-from ownwords.problems.files import read_jsonl
+from ownwords.problems.sources import load_problems
 from ownwords.problems.problem import Problem
 
 
@@ -211,5 +211,5 @@ def test_the_worker_does_not_load_torch():
 
 def test_gsm8k_references_verify_against_themselves(data):
     with Checker() as checker:
-        futures = [checker.submit(p, p.answer) for p in read_jsonl(data / "gsm8k/test.jsonl")[:200]]
+        futures = [checker.submit(p, p.answer) for p in load_problems(str(data / "gsm8k/test.jsonl"))[:200]]
         assert {f.result() for f in futures} == {"correct"}
