@@ -13,8 +13,8 @@ import pytest
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, split_thinking
 from ownwords.answers.judge import judge, same_text
-from ownwords.problems.sources import load_problems
 from ownwords.problems.problem import Problem
+from ownwords.problems.sources import load_problems
 
 
 @pytest.mark.parametrize(

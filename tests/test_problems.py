@@ -11,7 +11,6 @@ import pytest
 
 from ownwords.answers.judge import judge
 from ownwords.problems.sources import load_problems
-from ownwords.problems.sources import load_problems
 from ownwords.world.tasks import held_out
 
 
@@ -193,5 +192,3 @@ def test_real_files_are_read_as_they_are(data, file, rows):
 
 def test_gsm8k_answers_are_the_numbers(data):
     assert all(p.answer.lstrip("-").replace(".", "").isdigit() for p in load_problems(str(data / "gsm8k/test.jsonl")))
-
-

@@ -16,7 +16,7 @@ NAMED = re.compile(
 
 
 def read_letter(answer: str) -> tuple[str, str] | None:
-    """(letter, the text after it) where an answer begins with the name of an option: `B`, `(b)`, `Option B`, `B) 10`."""
+    """(letter, the text after it) where an answer begins with an option's name: `B`, `(b)`, `Option B`, `B) 10`."""
     found = NAMED.fullmatch(tidy(answer))
     if not found:
         return None

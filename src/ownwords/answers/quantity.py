@@ -137,7 +137,8 @@ def _simple(text: str, apart: bool) -> Unit | None:
         measure, size = name, Fraction(1)
     else:
         return None
-    return Unit(f"{measure}^{power}" if power > 1 else measure, size**power, power == 1 and len(text) == 1 and text.isalpha())
+    letter = power == 1 and len(text) == 1 and text.isalpha()
+    return Unit(f"{measure}^{power}" if power > 1 else measure, size**power, doubtful=letter)
 
 
 def _singular(word: str) -> str:

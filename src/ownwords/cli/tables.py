@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
+    from ownwords.generation.config import GenerateConfig
     from ownwords.generation.run import Prepared
     from ownwords.traces.summary import Summary
 
@@ -35,10 +37,18 @@ def plan_table(prepared: Prepared) -> Table:
         ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
         ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
         ("batch", f"{prepared.slots} attempts at once"),
+        ("answers", _checking(config)),
         ("run", f"{config.run}, seed {config.seed}"),
+        *prepared.remarks.items(),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
+
+
+def _checking(config: GenerateConfig) -> str:
+    where = "the last box" if config.answer_from == "boxed" else "any way of saying it"
+    judge = f", then {config.judge_model} at {config.judge_url} where they decide nothing" if config.judge_url else ""
+    return f"read from {where}, judged by rules within {config.check_deadline:g} s{judge}"
 
 
 def summary_table(summaries: dict[str, Summary]) -> Table:
@@ -53,6 +63,7 @@ def summary_table(summaries: dict[str, Summary]) -> Table:
         "attempts": lambda s: f"{s.attempts}",
         "attempts verified correct": lambda s: f"{s.verdicts.get('correct', 0)} ({s.verified:.1%})",
         "other verdicts": lambda s: _counts(s.verdicts, "correct"),
+        "verdicts by an endpoint's model": lambda s: f"{s.by_endpoint}",
         "ended otherwise than by itself": lambda s: _counts(s.finish_reasons, "stop"),
         "tokens by the teacher": lambda s: f"{s.teacher_tokens:,}",
         "tokens by the student": lambda s: f"{s.student_tokens:,}",
@@ -62,6 +73,8 @@ def summary_table(summaries: dict[str, Summary]) -> Table:
         "mean student surprisal, nats": lambda s: f"{s.mean_surprisal:.3f}",
         "tokens below 1 % under the student": lambda s: f"{s.implausible:.2%}",
     }
+    if not any(summary.by_endpoint for summary in summaries.values()):
+        del rows["verdicts by an endpoint's model"]
     for label, cell in rows.items():
         table.add_row(label, *(cell(s) for s in summaries.values()))
     return table

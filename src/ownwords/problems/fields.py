@@ -25,7 +25,7 @@ SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
 OPTION_NAMES = ("options", "choices")
 THOUSANDS = re.compile(r"[-+$]*\d{1,3}(,\d{3})+(\.\d+)?")
 ASKED_FORM = re.compile(
-    r'Solve the following math problem step by step\.[^\n]*\n+|\n+Remember to put your answer on its own line after '
+    r"Solve the following math problem step by step\.[^\n]*\n+|\n+Remember to put your answer on its own line after "
     r'"Answer:"\.\s*$'
 )
 """DAPO's words around each question, which ask for another form of answer than the system prompt does"""
@@ -93,7 +93,9 @@ def _reference(answer: Any) -> tuple[str, str]:
 def _options(row: dict[str, Any]) -> list[str]:
     """The texts of a multiple choice in the order of their letters; empty for any other row."""
     wrong = [row[key] for key in sorted(row) if re.fullmatch(r"(?i)incorrect answer \d", key)]
-    if wrong and isinstance(row.get("Correct Answer"), str):  # GPQA gives no order: one by content, so that it is stable
+    if wrong and isinstance(
+        row.get("Correct Answer"), str
+    ):  # GPQA gives no order: one by content, so that it is stable
         texts = [text for text in [row["Correct Answer"], *wrong] if isinstance(text, str)]
         return sorted((text.strip() for text in texts), key=lambda text: hashlib.sha256(text.encode()).digest())
     options = next((row[k] for k in row if k.lower() in OPTION_NAMES), None)

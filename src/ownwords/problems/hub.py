@@ -12,7 +12,7 @@ SETTINGS = ("split", "config", "revision")
 
 
 def hub_rows(spec: str) -> tuple[str, Rows]:
-    """(the name, its rows) of `NAME,split=train,config=main,revision=...`; the split may be left out where there is one.
+    """(the name, its rows) of `NAME,split=train,config=main,revision=...`; an only split need not be named.
 
     Raises ValueError in one line where the data set cannot be read.
     """

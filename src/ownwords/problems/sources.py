@@ -52,8 +52,9 @@ def collect(
     """The distinct problems of rows; see `load_problems`."""
     problems: dict[str, tuple[str, Problem]] = {}
     reasons: list[str] = []
-    number = 0
-    for number, (where, row) in enumerate(rows, 1):
+    count = 0
+    for where, row in rows:
+        count += 1
         try:
             if isinstance(row, str):
                 raise ValueError(row)
@@ -67,9 +68,9 @@ def collect(
         except ValueError as error:
             reasons.append(f"{where}: {error}")
     if reasons and (bad is None or not problems):
-        count = f"{len(reasons)} bad row{'s' if len(reasons) > 1 else ''} of {number}"
+        share = f"{len(reasons)} bad row{'s' if len(reasons) > 1 else ''} of {count}"
         hint = "mend them, or leave them out with --skip-bad-rows" if problems else "no row can be read"
-        raise ValueError(f"{reasons[0]} ({count}: {hint})")
+        raise ValueError(f"{reasons[0]} ({share}: {hint})")
     if not problems:
         raise ValueError(f"{spec} is empty: expected rows with a question and an answer")
     if bad is not None:
