@@ -8,6 +8,7 @@ from dataclasses import dataclass
 BOXED = re.compile(r"\\f?box(?:ed)?\s*\{")
 MARKED = re.compile(r"(?:#{4}|(?:final )?answer:)\s*(\S.*)", re.IGNORECASE)
 STATED = re.compile(r"answer (?:is|=):?\s*(\S.*)", re.IGNORECASE)
+BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 SENTENCE = re.compile(r"(?<=[.!?])\s")
 LETTER = re.compile(r"\(?([A-J])\)?\.?")
 LAST_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
@@ -71,14 +72,14 @@ def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed"
         boxed = extract_answer(answer_text)
         return Found(boxed, "boxed") if boxed else None
     # linear on hostile text: sentences are cut first, and each rule reads one of them
-    lines = [line.strip().strip("*_ ") for line in answer_text.splitlines() if line.strip().strip("*_ ")]
+    lines = [line.strip() for line in BOLD.sub(r"\1", answer_text).splitlines() if line.strip()]
     if not lines:
         return None
     if marked := MARKED.match(lines[-1]):
         return Found(marked[1].strip(), "marked")
     stated = [sentence for line in lines for sentence in SENTENCE.split(line) if "answer" in sentence.lower()]
     if stated and (said := STATED.search(stated[-1])):
-        return Found(said[1].strip().strip("*_ ").rstrip("."), "stated")
+        return Found(said[1].strip().rstrip("."), "stated")
     if kind == "choice":
         letter = LETTER.fullmatch(lines[-1])
         return Found(letter[1], "letter") if letter else None

@@ -19,8 +19,9 @@ def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[
     if kind.startswith("gym:"):
         return _gym(kind.removeprefix("gym:"), reference, answer, question, metadata)
     if kind == "choice":
-        return judge_choice(reference, answer, metadata.get("options", ()), lambda a, b: _math(a, b) == "correct")
-    return "correct" if same_text(reference, answer) else _math(reference, answer)
+        options = metadata.get("options", ())
+        return judge_choice(reference, answer, options, lambda a, b: by_mathematics(a, b) == "correct")
+    return "correct" if same_text(reference, answer) else by_mathematics(reference, answer)
 
 
 def _gym(task: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
@@ -32,7 +33,8 @@ def _gym(task: str, reference: str, answer: str, question: str, metadata: dict[s
     return "correct" if scorer(answer, entry) == 1.0 else "incorrect"
 
 
-def _math(reference: str, answer: str) -> str:
+def by_mathematics(reference: str, answer: str) -> str:
+    """The verdict on texts that are not equal: as quantities, else as formulas."""
     expected, given = read_quantity(reference), read_quantity(answer)
     if expected and given and (same := same_quantity(expected, given)) is not None:
         return "correct" if same else "incorrect"

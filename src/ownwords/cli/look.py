@@ -141,8 +141,10 @@ def export(
     max_fallback: float = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    to_hub: str | None = None,
+    licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> None:
-    """Write a run as Parquet and JSONL: problems, tokens, and input_ids + labels for TRL.
+    """Write a run as Parquet and JSONL, with a data card: problems, tokens, and input_ids + labels for TRL.
 
     The default selection is the paper's: correct, one closing tag, ended, fallback rate at most 50 %, the shortest.
 
@@ -159,13 +161,33 @@ def export(
     incorrect
         Select attempts whatever their verdict.
     overwrite
-        Replace files of an earlier export.
+        Replace files of an earlier export, here and on the hub.
+    to_hub
+        Upload the tables and the card to this data set of the Hugging Face hub, as NAME/DATA. A new one is private.
+    licence
+        The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console(highlight=False)
+    out = out or run / "exports"
+    if to_hub:
+        from ownwords.sharing.hub import check_hub
+
+        check_hub(to_hub, overwrite)
     with console.status("writing"):
-        written = export_run(run, out or run / "exports", pick, max_fallback, not incorrect, overwrite)
+        written = export_run(run, out, pick, max_fallback, not incorrect, overwrite, to_hub or run.name, licence)
     for name, path in written.items():
         console.print(f"{name:18} {path}")
+    if to_hub:
+        push_run(console, out, to_hub)
+
+
+def push_run(console: Console, out: Path, repo: str) -> None:
+    """Upload an export that has been written, and say where it is."""
+    from ownwords.sharing.hub import push
+
+    with console.status("uploading"):
+        url = push(out, repo)
+    console.print(f"uploaded to {url}")
 
 
 def export_run(
@@ -175,11 +197,17 @@ def export_run(
     max_fallback: float = 0.5,
     correct: bool = True,
     overwrite: bool = False,
+    title: str | None = None,
+    licence: str = "unknown",
 ) -> dict[str, Path]:
-    """Export with the run's own tokenizer; see `ownwords.traces.export`."""
+    """Export with the run's own tokenizer, and a data card: see `ownwords.traces.export`, `ownwords.sharing.card`."""
+    import pyarrow.parquet as pq
+
     from ownwords.generation.prompts import THINK
     from ownwords.generation.run import decode
+    from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
+    from ownwords.traces.files import replacing
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 
@@ -189,4 +217,11 @@ def export_run(
             correct=correct, pick=pick, max_fallback=1.0 if store.config["gate"] == "never" else max_fallback
         )
         closing_id = tokenizer.get_vocab().get(THINK[1])
-        return write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
+        card = out / "README.md"
+        if card.exists() and not overwrite:
+            raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
+        written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
+        rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
+        with replacing([card]) as [file]:
+            file.write(data_card(store, rows, title or run.name, licence).encode())
+    return {**written, card.name: card}

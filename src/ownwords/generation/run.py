@@ -83,9 +83,7 @@ def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]
         remarks["left out"] = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:3])}"
     language = sum(p.kind == "math" and is_words(p.answer) for p in problems)
     if language and not config.judge_url:
-        remarks["references"] = (
-            f"{language} are language, compared word by word; --judge-url has them judged"
-        )
+        remarks["references"] = f"{language} are language, compared word by word; --judge-url has them judged"
     found = [
         f"{len(hits)} of {len(problems)} share 13 words with {Path(name).name} (first: {hits[0].id})"
         for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()])

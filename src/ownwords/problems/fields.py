@@ -92,12 +92,10 @@ def _reference(answer: Any) -> tuple[str, str]:
 
 def _options(row: dict[str, Any]) -> list[str]:
     """The texts of a multiple choice in the order of their letters; empty for any other row."""
-    wrong = [row[key] for key in sorted(row) if re.fullmatch(r"(?i)incorrect answer \d", key)]
-    if wrong and isinstance(
-        row.get("Correct Answer"), str
-    ):  # GPQA gives no order: one by content, so that it is stable
-        texts = [text for text in [row["Correct Answer"], *wrong] if isinstance(text, str)]
-        return sorted((text.strip() for text in texts), key=lambda text: hashlib.sha256(text.encode()).digest())
+    apart = [row[key] for key in row if re.fullmatch(r"(?i)(in)?correct answer( \d)?", key)]
+    if len(apart) > 1:  # GPQA gives no order: one that depends on the texts alone is the same at every start
+        texts = [text.strip() for text in apart if isinstance(text, str)]
+        return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
     options = next((row[k] for k in row if k.lower() in OPTION_NAMES), None)
     if isinstance(options, dict):  # ARC: {"text": [...], "label": [...]}
         options = options.get("text")
