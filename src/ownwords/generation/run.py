@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -20,7 +19,6 @@ from ownwords import vocabulary
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
-from ownwords.answers.text import is_words
 from ownwords.engines.lane import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
@@ -28,10 +26,9 @@ from ownwords.engines.stops import Stops
 from ownwords.generation.config import SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import Plan
+from ownwords.generation.problems import read_problems
 from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
-from ownwords.problems.overlap import benchmarks_at_hand, overlapping
 from ownwords.problems.problem import Problem
-from ownwords.problems.sources import load_problems
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
@@ -65,33 +62,6 @@ class Prepared:
     def budget(self, problem_id: str) -> int:
         """Tokens that an attempt at a problem may write: the configured number, or what the context leaves."""
         return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
-
-
-def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]]:
-    """The problems, and what is to be said of them: a name and a sentence each."""
-    bad: list[str] = []
-    problems = load_problems(
-        config.problems,
-        limit=config.limit,
-        seed=config.seed,
-        question_field=config.question_field,
-        answer_field=config.answer_field,
-        bad=bad if config.skip_bad_rows else None,
-    )
-    remarks = {}
-    if bad:
-        remarks["left out"] = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:3])}"
-    language = sum(p.kind == "math" and is_words(p.answer) for p in problems)
-    if language and not config.judge_url:
-        remarks["references"] = f"{language} are language, compared word by word; --judge-url has them judged"
-    found = [
-        f"{len(hits)} of {len(problems)} share 13 words with {Path(name).name} (first: {hits[0].id})"
-        for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()])
-        if (hits := overlapping(problems, load_problems(name)))
-    ]
-    if found or config.check_overlap:
-        remarks["overlap"] = "; ".join(found) or f"none with {', '.join(config.check_overlap)}"
-    return problems, remarks
 
 
 def prepare(config: GenerateConfig) -> Prepared:
