@@ -11,9 +11,8 @@ import time
 import pytest
 
 from ownwords.answers.checker import Checker
-from ownwords.answers.extract import extract_answer, split_thinking
-from ownwords.answers.judge import judge, same_text
-from ownwords.problems.files import read_jsonl
+from ownwords.answers.extract import extract_answer, find_answer, split_thinking
+from ownwords.answers.text import is_words, same_text
 from ownwords.problems.problem import Problem
 
 
@@ -38,11 +37,55 @@ def test_extraction(text, answer):
     assert extract_answer(text) == answer
 
 
-@pytest.mark.parametrize("text", ["{" * 10**6, "\\boxed{" * 10**5, "}" * 10**6, "\\boxed{" + "{}" * 10**5])
+@pytest.mark.parametrize(
+    ("text", "kind", "answer", "rule"),
+    [
+        (r"so \boxed{42}, the answer is 41", "math", "42", "boxed"),
+        ("He has 3.\n#### 1,003", "math", "1,003", "marked"),
+        ("It is 3.\n**Answer:** $x^2$", "math", "$x^2$", "marked"),
+        ("Final answer: (B)", "choice", "(B)", "marked"),
+        ("The answer is 5. No, the answer is 3.5 cm. I hope it is correct.", "math", "3.5 cm", "stated"),
+        ("Thus the final answer is\n12", "math", "12", "number"),
+        ("So 7 of 20, or 7/20", "math", "7/20", "number"),
+        ("First 3.\nThen -1,200.50", "math", "-1,200.50", "number"),
+        ("I choose\n(C)", "choice", "C", "letter"),
+        ("I choose 3", "choice", None, None),
+        (r"cut off: \boxed{4", "math", None, None),
+        (r"\boxed{} so 4", "math", None, None),
+        ("no idea", "math", None, None),
+        ("", "math", None, None),
+        ("#### \n", "math", None, None),
+    ],
+)
+def test_where_an_answer_is_found_is_named(text, kind, answer, rule):
+    found = find_answer(text, kind, answer_from="any")
+    assert (found and found.answer, found and found.rule) == (answer, rule)
+    assert (find_answer(text, kind) is not None) == (rule == "boxed")
+
+
+HOSTILE = [
+    "{" * 10**6, "\\boxed{" * 10**5, "}" * 10**6, "\\boxed{" + "{}" * 10**5, "answer is " * 10**5, "1," * 10**6,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_extraction_is_linear_on_hostile_text(text):
-    started = time.monotonic()
-    extract_answer(text)
-    assert time.monotonic() - started < 5
+    started = time.process_time()
+    find_answer(text, answer_from="any")
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"\text{Evelyn}", True), ("red, green", True), ("no solution", True), (r"\frac{1}{2}", False),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", False), (r"36\pi \text{ square units}", False), ("yes", True),
+        ("sin(x)+cos(y)", False), ("abc", True), ("xy", False), (r"\text{odd}", True), ("18", False),
+        ("x=1 or x=2", False), ("18 miles", True),
+    ],
+)  # fmt: skip
+def test_language_is_told_from_formulas(text, words):
+    assert is_words(text) is words
 
 
 def test_thinking_is_split_at_the_first_closing_tag():
@@ -54,30 +97,17 @@ def test_thinking_is_split_at_the_first_closing_tag():
 @pytest.mark.parametrize(
     ("reference", "answer", "same"),
     [
-        ("18", "18.0", True), ("18", "$18", True), ("1000", "1,000", True), ("18", r"18\%", True), ("18", "18.", True),
+        ("18", "18.0", True), ("1000", "1,000", True), ("18", "18.", True),
         ("18", "018", True), ("-3", "-3", True), ("0", "-0", True), ("18", r"\text{18}", True), ("18", "1.8", False),
         ("18", "181", False), ("3", "-3", False), ("1000", "1,00", False), ("Paris", r"\text{paris}", True),
         ("18", "", False), ("0.5", ".50", True),
         ("12", "1 2", False), ("31/2", "3 1/2", False), ("(1,200)", "(1200)", False), ("1000", r"1\,000", True),
         (r"\leftarrow", r"\rightarrow", False), (r"\left( 1, 2 \right)", "(1,2)", True),
-        ("1234.5", r"\$1,234.50", True),
+        ("18", "$18", False), ("18", "18%", False), (r"\Delta", r"\delta", False), ("x", "X", False),
     ],
 )  # fmt: skip
 def test_equal_as_plain_text(reference, answer, same):
     assert same_text(reference, answer) is same
-
-
-@pytest.mark.parametrize(
-    ("reference", "answer", "verdict"),
-    [
-        (r"\frac{1}{2}", "0.5", "correct"), (r"\frac{1}{2}", r"\dfrac12", "correct"), ("x^2+1", "1+x^2", "correct"),
-        (r"2\sqrt{3}", r"\sqrt{12}", "correct"), (r"\{1,2\}", r"\{2,1\}", "correct"), ("(1,2)", "(2,1)", "incorrect"),
-        ("18", "17", "incorrect"), (r"\frac{1}{2}", r"\frac{1}{3}", "incorrect"), ("18", "no idea", "unparsable"),
-    ],
-)  # fmt: skip
-def test_mathematical_judgement(reference, answer, verdict):
-    found = judge("math", reference, answer, "", {})
-    assert found == verdict or (verdict == "unparsable" and found == "incorrect")
 
 
 def problem(answer: str = "18", **kw) -> Problem:
@@ -90,30 +120,6 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-HOSTILE = [
-    "9^{9^{9^{9^9}}}",
-    "(" * 4000 + "x" + ")" * 4000,
-    "\\frac{" * 300 + "1" + "}{2}" * 300,
-    "\x00\x1b[2J\ud800",
-    "x" + "^{x" * 500 + "}" * 500,
-    "!" * 5000,
-    "10^{10^{10}}!",
-    "{" * 10**6,
-]
-
-
-def test_hostile_answers_end_in_a_verdict_within_the_deadline():
-    """Each costs one verdict; the checker is as good as new after each of them."""
-    with Checker(workers=1, deadline=1.5) as checker:
-        assert checker.submit(problem(), "18").result() == "correct"
-        for text in HOSTILE:
-            started = time.monotonic()
-            verdict = checker.submit(problem(r"\sqrt{2}"), text).result()
-            assert verdict in {"incorrect", "unparsable", "timeout", "unverifiable"}, (text[:40], verdict)
-            assert time.monotonic() - started < 1.5 + 2.0, text[:40]
-        assert checker.submit(problem(r"\frac{1}{2}"), "0.5").result() == "correct"
 
 
 def test_a_worker_that_misses_the_deadline_is_replaced():
@@ -190,7 +196,7 @@ def test_a_worker_has_a_ceiling_of_memory():
         checker.submit(problem(), "18").result()
         resource = pytest.importorskip("resource")
         soft, _ = resource.prlimit(checker._workers[0].process.pid, resource.RLIMIT_AS)
-        assert soft == 4 << 30
+        assert soft == 2 << 30
 
 
 def test_what_needs_no_worker_starts_none():
@@ -207,9 +213,3 @@ def test_the_worker_does_not_load_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-def test_gsm8k_references_verify_against_themselves(data):
-    with Checker() as checker:
-        futures = [checker.submit(p, p.answer) for p in read_jsonl(data / "gsm8k/test.jsonl")[:200]]
-        assert {f.result() for f in futures} == {"correct"}

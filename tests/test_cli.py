@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make, random_model
+from transformers.utils import logging
 
 from ownwords.generation.models import model_path
 
@@ -23,6 +24,7 @@ def ownwords(*words: str, cwd: Path | None = None) -> subprocess.CompletedProces
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Files and folders with everything that can be wrong with them, and one finished run."""
+    logging.disable_progress_bar()  # as the command line does where it is the first to import transformers
     here = tmp_path_factory.mktemp("cli")
     good = [json.dumps({"question": f"{i} + 1 =", "answer": str(i + 1)}) for i in range(10)]
     (here / "good.jsonl").write_text("\n".join(good))
@@ -34,7 +36,11 @@ def folder(tmp_path_factory) -> Path:
     (here / "noanswer.jsonl").write_text("\n".join([*good[:2], json.dumps({"question": "x", "answer": ""})]))
     (here / "noquestion.jsonl").write_text(json.dumps({"question": " ", "answer": "2"}))
     (here / "twice.jsonl").write_text(good[0] + "\n" + json.dumps({"question": "0 + 1 =", "answer": "7"}))
-    (here / "table.csv").write_text("question,answer\n1+1,2\n")
+    (here / "table.csv").write_text("question,answer\n1+1,2\n2+2\n")
+    (here / "table.xlsx").write_bytes(b"PK")
+    (here / "two.json").write_text('{"a": [], "b": []}')
+    (here / "no.parquet").write_bytes(b"PAR1")
+    (here / "allbad.jsonl").write_text("1\n2\n")
     (here / "bad.yaml").write_text("gate: [unclosed")
     (here / "unknown.yaml").write_text("gatte: always\n")
     world = Path(model_path("world", "student"))
@@ -72,14 +78,30 @@ WRONG = [
     (("generate", "--run", "new", "--problems", "nocolumn.jsonl"), "name it with --question-field"),
     (("generate", "--run", "new", "--problems", "noanswer.jsonl"), "line 3: no reference answer"),
     (("generate", "--run", "new", "--problems", "noquestion.jsonl"), "expected the text of a question"),
-    (("generate", "--run", "new", "--problems", "twice.jsonl"), "lines 1 and 2 have one question and two answers"),
-    (("generate", "--run", "new", "--problems", "table.csv"), "a file of another kind: expected a .jsonl file"),
-    (("generate", "--run", "new", "--problems", "run"), "a directory: expected a .jsonl file"),
+    (
+        ("generate", "--run", "new", "--problems", "twice.jsonl"),
+        "twice.jsonl, line 2: the question of twice.jsonl, line 1",
+    ),
+    (("generate", "--run", "new", "--problems", "table.xlsx"), "a file of another kind: expected a .jsonl"),
+    (("generate", "--run", "new", "--problems", "run"), "a directory: expected a .jsonl"),
+    (("generate", "--run", "new", "--problems", "table.csv"), "table.csv, line 3: 1 fields, expected the 2"),
+    (("generate", "--run", "new", "--problems", "two.json"), "an object with 2 lists (a, b)"),
+    (("generate", "--run", "new", "--problems", "no.parquet"), "no readable Parquet file"),
+    (("generate", "--run", "new", "--problems", "allbad.jsonl", "--skip-bad-rows"), "no row can be read"),
+    (("generate", "--run", "new", "--problems", "hf:nowhere"), "hf:nowhere: cannot read the data set"),
+    (("generate", "--run", "new", "--problems", "hf:run,spilt=train"), "no setting 'spilt', expected split, config"),
+    ((*GENERATE, "--answer-field", "a.b"), "no field 'a.b', which --answer-field names"),
+    ((*GENERATE, "--check-overlap", "none.jsonl"), "none.jsonl: no such file"),
+    ((*GENERATE, "--answer-from", "thinking"), 'Choose from: "boxed", "any"'),
+    ((*GENERATE, "--judge-url", "http://127.0.0.1:9/v1"), "judge-url and judge-model belong together"),
+    ((*GENERATE, "--judge-url", "127.0.0.1/v1", "--judge-model", "m"), "expected http:// or https://"),
+    ((*GENERATE, "--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "m"), "does not answer"),
+    ((*GENERATE, "--push-to-hub", "a//b"), "cannot write the data set a//b of the hub"),
     (("generate", "--run", "new", "--problems", "gym:chain_sun"), "did you mean chain_sum"),
     (("generate", "--run", "new", "--problems", "gym:chain_sum,max_term=3"), "did you mean max_terms?"),
     (("generate", "--run", "new", "--problems", "gym:chain_sum,min_terms=9,max_terms=2"), "reasoning-gym refuses"),
     (("generate", "--run", "new", "--problems", "world:size=none"), "expected whole numbers"),
-    ((*GENERATE, "--question-field", "q"), "no field 'q' for the question"),
+    ((*GENERATE, "--question-field", "q"), "line 1: no field 'q', which --question-field names"),
     ((*GENERATE, "--preset", "papertext"), 'Choose from: "default", "paper-text", "paper-script"'),
     ((*GENERATE, "--gate", "treshold:0.01"), "unknown gate 'treshold'"),
     ((*GENERATE, "--gate", "threshold:2"), "expected a probability in (0, 1]"),
@@ -118,6 +140,7 @@ WRONG = [
     (("export", "nothing"), "does not exist"),
     (("export", "run", "--max-fallback", "3"), "expected a share from 0 to 1"),
     (("export", "run", "--out", "good.jsonl"), "is a file, expected a directory"),
+    (("export", "run", "--to-hub", "a/b"), "cannot write the data set a/b of the hub"),
     (("world", "train", "--role", "pupil", "--out", "new"), "teacher"),
 ]
 
@@ -127,7 +150,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, words, message, monkeyp
     """In this process, for speed; `test_mistakes_in_a_process_of_their_own` sees the real exit code."""
     from ownwords.cli.app import main
 
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "lock" not in p.name}
+    kept = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(("lock", "traces.sqlite-"))]
+    before = {p: p.stat().st_mtime_ns for p in kept}
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["ownwords", *words])
     with pytest.raises(SystemExit) as exit:
@@ -137,7 +161,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, words, message, monkeyp
     assert message in error and "Traceback" not in error
     assert len(error.strip().splitlines()) == 1, error
     assert not (folder / "new/traces.sqlite").exists()
-    assert all(p.stat().st_mtime_ns == t for p, t in before.items()), "a file was changed"
+    assert [p.name for p, t in before.items() if p.stat().st_mtime_ns != t] == []
 
 
 def test_mistakes_in_a_process_of_their_own(folder):

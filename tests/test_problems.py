@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from ownwords.answers.judge import judge
-from ownwords.problems.files import read_jsonl
 from ownwords.problems.sources import load_problems
 from ownwords.world.tasks import held_out
 
@@ -59,7 +59,7 @@ def test_named_fields_repeats_and_blank_lines(tmp_path):
             {"question_field": "a"},
             "which --question-field names, the fields are 'quest",
         ),
-        ('{"question": "q", "correct": "A"}', {}, "the fields are 'question', 'correct': name it with --answer-field"),
+        ('{"question": "q", "right": "A"}', {}, "the fields are 'question', 'right': name it with --answer-field"),
         ('{"question": "q", "answer": NaN}', {}, "line 1: no reference answer, the field 'answer' holds nan"),
         ('{"question": "q", "answer": null}', {}, "line 1: no reference answer"),
         ('{"question": "q", "answer": []}', {}, "line 1: no reference answer"),
@@ -90,7 +90,7 @@ def test_rows_that_cannot_be_read(tmp_path, line, fields, message):
         ("gym:qqqq", "unknown reasoning-gym task 'qqqq', expected one such as"),
         ("gym:arc_agi,size=2", "its scorer refuses its own answers"),
         ("world:sise=3", "world has no setting 'sise': expected size and seed"),
-        ("gym:", "expected a .jsonl file, gym:TASK,size=100,seed=0 or world"),
+        ("gym:", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
     ],
 )
 def test_specs_that_cannot_be_read(spec, message):
@@ -105,14 +105,14 @@ GOOD = b'{"question": "q", "answer": 1}\n'
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "a.jsonl: no such file, expected a .jsonl file"),
-        (b"\n \n", "a.jsonl is empty: expected a JSON object per line"),
+        (None, "a.jsonl: no such file, expected a .jsonl, .ndjson, .json, .csv, .tsv, .parquet file"),
+        (b"\n \n", "a.jsonl is empty: expected rows with a question and an answer"),
         (GOOD * 6 + b"{", "a.jsonl, line 7: not JSON"),
         (b"[1]", "a.jsonl, line 1: a JSON list, expected an object"),
         (GOOD + b'{"question": "caf\xe9", "answer": 1}', "a.jsonl, line 2: not UTF-8"),
         (b'{"q": "q", "answer": 1}', "the fields are 'q', 'answer': name it with --question-field"),
         (GOOD + b'{"question": " ", "answer": 1}', "line 2: the field 'question' holds ' ', expected the text"),
-        (GOOD + b'\n{"question": "q", "answer": 2}', "a.jsonl: lines 1 and 3 have one question and two answers"),
+        (GOOD + b'\n{"question": "q", "answer": 2}', "a.jsonl, line 3: the question of"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, content, message):
@@ -124,16 +124,16 @@ def test_files_that_cannot_be_read(tmp_path, content, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_what_is_no_jsonl_file(tmp_path):
+def test_what_is_no_file_of_problems(tmp_path):
     (tmp_path / "a.jsonl").mkdir()
-    (tmp_path / "a.csv").touch()
-    accepted = "expected a .jsonl file, gym:TASK,size=100,seed=0 or world:size=100,seed=0"
+    (tmp_path / "a.xlsx").touch()
     for name, message in (
-        ("a.jsonl", "is a directory, expected a .jsonl file"),
-        ("a.csv", f"a file of another kind: {accepted}"),
-        ("", f"a directory: {accepted}"),
+        ("a.jsonl", "is a directory, expected a file"),
+        ("a.xlsx", "a file of another kind: expected a .jsonl, .ndjson, .json, .csv, .tsv, .parquet file, hf:NAME"),
+        ("", "a directory: expected a .jsonl"),
+        ("b", "names nothing: expected a .jsonl"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=re.escape(message)):
             load_problems(str(tmp_path / name))
 
 
@@ -185,15 +185,10 @@ def test_world_problems_are_held_out_distinct_and_stable():
     ],
 )  # fmt: skip
 def test_real_files_are_read_as_they_are(data, file, rows):
-    problems = read_jsonl(data / file)
+    problems = load_problems(str(data / file))
     assert 0.96 * rows <= len(problems) <= rows  # questions that recur count once
     assert all(p.answer and "####" not in p.answer and "\\boxed" not in p.answer for p in problems)
 
 
 def test_gsm8k_answers_are_the_numbers(data):
-    assert all(p.answer.lstrip("-").replace(".", "").isdigit() for p in read_jsonl(data / "gsm8k/test.jsonl"))
-
-
-def test_multiple_choice_is_refused_by_name(data):
-    with pytest.raises(ValueError, match="'rationale', 'correct': name it with --answer-field"):
-        read_jsonl(data / "small_sets/aqua_test.jsonl")
+    assert all(p.answer.lstrip("-").replace(".", "").isdigit() for p in load_problems(str(data / "gsm8k/test.jsonl")))

@@ -190,12 +190,12 @@ def test_folders_and_data_sets(tmp_path):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
     data = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
     data.save_to_disk(str(tmp_path / "saved"))
-    for spec in (str(folder), f"hub:{folder},split=train", str(tmp_path / "saved")):
+    for spec in (str(folder), f"hf:{folder},split=train", str(tmp_path / "saved")):
         assert [member.trace.answer for member in members(spec)] == ["0", "1", "2", "3", "4"]
     for spec, message in (
-        (f"hub:{folder},split=test", "datasets cannot load"),
-        (f"hub:{folder},spilt=test", "has a setting 'spilt'"),
-        ("hub:nobody/nothing", "datasets cannot load nobody/nothing"),
+        (f"hf:{folder},split=test", "has no split 'test'"),
+        (f"hf:{folder},spilt=test", "has no setting 'spilt'"),
+        ("hf:nobody/nothing", "cannot read the data set"),
     ):
         with pytest.raises(ValueError, match=message):
             list(members(spec))

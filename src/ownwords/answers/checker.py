@@ -1,11 +1,13 @@
 """Judging answers outside this process, each within a deadline.
 
-A pathological expression costs one verdict `timeout` and one worker, which is replaced; it never costs the run.
+A pathological expression costs one verdict `timeout` and one worker, which is replaced; it never costs the run. Memory
+stays bounded: a worker has a ceiling, and one that has grown halfway to it is replaced after its verdict.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -13,10 +15,13 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
 from ownwords.problems.problem import Problem
 
 LONGEST = 10_000
 """characters; what is longer is no answer"""
+ASKING = 8
+"""answers that the judge of an endpoint is asked about at once"""
 STARTUP = 120.0
 """seconds within which a worker must have loaded its libraries"""
 START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker import main; main()"
@@ -38,6 +43,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for us; the worker ends when its input does
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads would take address space for nothing
             )
             if self._exchange(b"", STARTUP) != "ready":
                 self.stop()
@@ -65,9 +71,10 @@ class Worker:
             timer.cancel()
             timer.join()
         answered = reply.endswith(b"\n")
-        if late.is_set() or not answered:
+        said = json.loads(reply) if answered else {}
+        if late.is_set() or not answered or said["grown"]:
             self.stop()
-        return json.loads(reply) if answered else "timeout" if late.is_set() else "unverifiable"
+        return said["verdict"] if answered else "timeout" if late.is_set() else "unverifiable"
 
     def stop(self) -> None:
         if self.process is not None:
@@ -79,14 +86,14 @@ class Worker:
 class Checker:
     """A pool of workers. `submit` answers with a future verdict; use it as a context manager."""
 
-    def __init__(self, workers: int = 1, deadline: float = 5.0):
-        """`deadline` in seconds per answer."""
-        self.deadline = deadline
+    def __init__(self, workers: int = 1, deadline: float = 5.0, endpoint: EndpointJudge | None = None):
+        """`deadline` in seconds per answer; `endpoint` is asked where the rules come to no verdict."""
+        self.deadline, self.endpoint = deadline, endpoint
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._workers = [Worker() for _ in range(workers)]
         for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="checker")
+        self._threads = ThreadPoolExecutor(workers + ASKING * bool(endpoint), thread_name_prefix="checker")
 
     def submit(self, problem: Problem, answer: str | None) -> Future[str]:
         """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once."""
@@ -96,7 +103,17 @@ class Checker:
         future.set_result("unparsable" if problem.answer else "unverifiable")
         return future
 
+    def judged_by(self, problem: Problem, answer: str | None) -> str:
+        """Who gave the verdict on an answer that has been checked: `rules` or `endpoint`."""
+        return "endpoint" if self.endpoint and answer and self.endpoint.said(problem, answer) else "rules"
+
     def _check(self, problem: Problem, answer: str) -> str:
+        verdict = self._by_rules(problem, answer)
+        if self.endpoint and verdict in UNDECIDED:
+            return self.endpoint.ask(problem, answer) or verdict
+        return verdict
+
+    def _by_rules(self, problem: Problem, answer: str) -> str:
         worker = self._idle.get()
         try:
             return worker.ask(

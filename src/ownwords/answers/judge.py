@@ -1,22 +1,27 @@
-"""Is this answer right? Runs in a worker process: the answer is hostile text and the judges are large libraries."""
+"""Is this answer right? Runs in a worker process: the answer is hostile text and the judges are large libraries.
+
+In this order: a reasoning-gym task's own scorer; the letter of a multiple choice; equal text; equal quantities (numbers
+with currency, percent and units, exactly); and math-verify for every other formula.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)")
-THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
+from ownwords.answers.choices import judge_choice
+from ownwords.answers.quantity import read_quantity, same_quantity
+from ownwords.answers.text import is_words, latex, same_text
 
 
 def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
-    """`correct`, `incorrect`, `unparsable` (no mathematical reading of the answer) or `unverifiable` (none of the
-    reference)."""
+    """`correct`, `incorrect`, `unparsable` (the answer says nothing that the rules can read) or `unverifiable` (the
+    reference is language: only the very words are known to be right)."""
     if kind.startswith("gym:"):
         return _gym(kind.removeprefix("gym:"), reference, answer, question, metadata)
-    if same_text(reference, answer):
-        return "correct"
-    return _math(reference, answer)
+    if kind == "choice":
+        options = metadata.get("options", ())
+        return judge_choice(reference, answer, options, lambda a, b: by_mathematics(a, b) == "correct")
+    return "correct" if same_text(reference, answer) else by_mathematics(reference, answer)
 
 
 def _gym(task: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
@@ -28,39 +33,23 @@ def _gym(task: str, reference: str, answer: str, question: str, metadata: dict[s
     return "correct" if scorer(answer, entry) == 1.0 else "incorrect"
 
 
-def same_text(reference: str, answer: str) -> bool:
-    """Equal as text or as plain numbers, once signs of currency, percent and thousands are gone."""
-    a, b = _plain(reference), _plain(answer)
-    if a == b:
-        return bool(a)
-    return bool(NUMBER.fullmatch(a) and NUMBER.fullmatch(b)) and _canonical(a) == _canonical(b)
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\\[!,]|\\(?:left|right)(?![a-zA-Z])|\\?[$%]", "", text)
-    text = " ".join(re.sub(r"\\[;: ]", " ", text).split())
-    # A space between two digits is kept: `1 2` is not 12. So is a comma in anything but a plain number: `(1,200)`.
-    text = re.sub(r"(?<!\d) | (?!\d)", "", text).rstrip(".").removeprefix("+").lower()
-    return text.replace(",", "") if THOUSANDS.fullmatch(text) else text
-
-
-def _canonical(number: str) -> tuple[str, str]:
-    """Digits before and after the point, without the zeros that say nothing."""
-    sign = "-" if number.startswith("-") else ""
-    whole, _, part = number.lstrip("-").partition(".")
-    whole, part = whole.lstrip("0"), part.rstrip("0")
-    return (sign if whole or part else "") + whole, part
-
-
-def _math(reference: str, answer: str) -> str:
+def by_mathematics(reference: str, answer: str) -> str:
+    """The verdict on texts that are not equal: as quantities, else as formulas."""
+    expected, given = read_quantity(reference), read_quantity(answer)
+    if expected and given and (same := same_quantity(expected, given)) is not None:
+        return "correct" if same else "incorrect"
+    if not expected and is_words(reference):
+        return "unverifiable"
+    if not given and is_words(answer):
+        return "unparsable"
     from math_verify import parse, verify
 
     # Its own deadline needs the main thread's signals; the checker outside this process has a harder one.
-    gold = parse(f"\\boxed{{{reference}}}", parsing_timeout=None)
+    gold = parse(f"\\boxed{{{latex(reference)}}}", parsing_timeout=None)
     if not gold:
         return "unverifiable"
-    found = parse(f"\\boxed{{{answer}}}", parsing_timeout=None)
+    found = parse(f"\\boxed{{{latex(answer)}}}", parsing_timeout=None)
     if not found:
         return "unparsable"
-    return "correct" if verify(gold, found, timeout_seconds=None) else "incorrect"
+    same = verify(gold, found, timeout_seconds=None, allow_set_relation_comp=True)
+    return "correct" if same else "incorrect"

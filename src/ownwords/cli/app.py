@@ -45,11 +45,13 @@ def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[Path | None, Parameter(help="a YAML file with options; flags win over it")] = None,
 ) -> int | None:
-    if config:
-        if not config.is_file():
-            raise ValueError(f"--config {config}: no such file, expected a YAML file with options")
-        app.config = (Yaml(config, must_exist=True, use_commands_as_keys=False),)
-    return app(tokens, exit_on_error=False, print_error=False)
+    if config and not config.is_file():
+        raise ValueError(f"--config {config}: no such file, expected a YAML file with options")
+    app.config = (Yaml(config, must_exist=True, use_commands_as_keys=False),) if config else ()
+    try:
+        return app(tokens, exit_on_error=False, print_error=False)
+    finally:  # a second command of this process reads another file, or none
+        app.config = ()
 
 
 def main() -> None:

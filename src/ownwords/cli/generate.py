@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
 from rich.console import Console
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.generation.config import GenerateConfig
 
 
-def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
+def generate(
+    config: GenerateConfig,
+    *,
+    dry_run: bool = False,
+    push_to_hub: str | None = None,
+    licence: Annotated[str, Parameter(name="--license")] = "unknown",
+) -> int:
     """Make tailored traces: the teacher proposes each token, the student accepts it or writes its own.
 
     Every attempt is checked and kept in the run directory; starting the same command again makes what is missing.
@@ -18,8 +27,17 @@ def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
     ----------
     dry_run
         Load and check everything, print the plan, and make nothing.
+    push_to_hub
+        When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
+        NAME/DATA. A new one is private; one that holds an export already is refused.
+    licence
+        The licence that the data card states for the traces, as the hub spells it.
     """
     console = Console()
+    if push_to_hub:
+        from ownwords.sharing.hub import check_hub
+
+        check_hub(push_to_hub, overwrite=False)
     with console.status("loading models"):
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, summary_table
@@ -39,6 +57,12 @@ def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
         if not complete:
             console.print(f"interrupted: {len(store)} attempts are kept in {config.run}; the same command goes on")
             return INTERRUPTED
+    if push_to_hub:
+        from ownwords.cli.look import export_run, push_run
+
+        out = config.run / "exports"
+        export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)
+        push_run(console, out, push_to_hub)
     console.print(
         f"[bold]ownwords show {config.run}[/] looks at a trace, [bold]ownwords export {config.run}[/] writes Parquet"
     )

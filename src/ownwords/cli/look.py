@@ -132,8 +132,10 @@ def export(
     max_fallback: float = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    to_hub: str | None = None,
+    licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> None:
-    """Write a run as Parquet and JSONL: problems, tokens, and input_ids + labels for TRL.
+    """Write a run as Parquet and JSONL, with a data card: problems, tokens, and input_ids + labels for TRL.
 
     The default selection is the paper's: correct, one closing tag, ended, fallback rate at most 50 %, the shortest.
 
@@ -153,13 +155,33 @@ def export(
     incorrect
         Select attempts whatever their verdict.
     overwrite
-        Replace files of an earlier export.
+        Replace files of an earlier export, here and on the hub.
+    to_hub
+        Upload the tables and the card to this data set of the Hugging Face hub, as NAME/DATA. A new one is private.
+    licence
+        The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console(highlight=False)
+    out = out or run / "exports"
+    if to_hub:
+        from ownwords.sharing.hub import check_hub
+
+        check_hub(to_hub, overwrite)
     with console.status("writing"):
-        written = export_run(run, out or run / "exports", pick, max_fallback, not incorrect, overwrite, seed)
+        written = export_run(run, out, pick, max_fallback, not incorrect, overwrite, seed, to_hub or run.name, licence)
     for name, path in written.items():
         console.print(f"{name:18} {path}")
+    if to_hub:
+        push_run(console, out, to_hub)
+
+
+def push_run(console: Console, out: Path, repo: str) -> None:
+    """Upload an export that has been written, and say where it is."""
+    from ownwords.sharing.hub import push
+
+    with console.status("uploading"):
+        url = push(out, repo)
+    console.print(f"uploaded to {url}")
 
 
 def export_run(
@@ -170,12 +192,18 @@ def export_run(
     correct: bool = True,
     overwrite: bool = False,
     seed: int = 0,
+    title: str | None = None,
+    licence: str = "unknown",
 ) -> dict[str, Path]:
-    """Export with the run's own tokenizer; see `ownwords.traces.export`."""
+    """Export with the run's own tokenizer, and a data card: see `ownwords.traces.export`, `ownwords.sharing.card`."""
+    import pyarrow.parquet as pq
+
     from ownwords.generation.models import load_tokenizer
     from ownwords.generation.prompts import THINK
     from ownwords.generation.run import decode
+    from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
+    from ownwords.traces.files import replacing
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 
@@ -183,11 +211,12 @@ def export_run(
         tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
         closing_id = tokenizer.get_vocab().get(THINK[1])
-        return write(
-            store,
-            out,
-            selection.for_gate(store.config["gate"]),
-            lambda ids: decode(tokenizer, ids),
-            closing_id,
-            overwrite,
-        )
+        card = out / "README.md"
+        if card.exists() and not overwrite:
+            raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
+        selection = selection.for_gate(store.config["gate"])
+        written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
+        rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
+        with replacing([card]) as [file]:
+            file.write(data_card(store, rows, title or run.name, licence).encode())
+    return {**written, card.name: card}

@@ -43,7 +43,7 @@ def score(
     ----------
     traces
         A run directory; a .jsonl or .parquet file (or a folder of them) with messages, prompt + completion, problem +
-        thinking + solution, problem + generations, or input_ids + labels; or hub:NAME,split=train,name=CONFIG.
+        thinking + solution, problem + generations, or input_ids + labels; or hf:NAME,split=train,config=CONFIG.
     student
         A model folder, a hub name, or world (ships with the package).
     out
@@ -189,11 +189,11 @@ def _columns(summary: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _score(console: Console, config: Any) -> dict[str, Any]:
-    from ownwords.generation.run import versions
+    from ownwords.process import versions
     from ownwords.suitability.score import score as run
 
     with _progress(console) as (plan, tell):
-        return run(config, versions(), tell, plan)
+        return run(config, versions("ownwords", "torch", "transformers", "tokenizers"), tell, plan)
 
 
 @contextmanager

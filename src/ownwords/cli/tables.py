@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from ownwords.traces.summary import described
 
 if TYPE_CHECKING:
+    from ownwords.generation.config import GenerateConfig
     from ownwords.generation.run import Prepared
     from ownwords.traces.summary import Summary
 
@@ -37,10 +39,18 @@ def plan_table(prepared: Prepared) -> Table:
         ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
         ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
         ("batch", f"{prepared.slots} attempts at once"),
+        ("answers", _checking(config)),
         ("run", f"{config.run}, seed {config.seed}"),
+        *prepared.remarks.items(),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
+
+
+def _checking(config: GenerateConfig) -> str:
+    where = "the last box" if config.answer_from == "boxed" else "any way of saying it"
+    judge = f", then {config.judge_model} at {config.judge_url} where they decide nothing" if config.judge_url else ""
+    return f"read from {where}, judged by rules within {config.check_deadline:g} s{judge}"
 
 
 def summary_table(summaries: dict[str, Summary]) -> Table:

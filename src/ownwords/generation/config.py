@@ -50,12 +50,18 @@ class GenerateConfig:
     run: Path
     """the run directory; an existing one is continued"""
     problems: str = "world"
-    """a .jsonl file, gym:TASK,size=100,seed=0 (reasoning-gym), or world:size=300,seed=0 (held-out problems of the
+    """a .jsonl, .json, .csv, .tsv or .parquet file, hf:NAME,split=train,config=main,revision=... (a data set of the hub
+    or a local folder), gym:TASK,size=100,seed=0 (reasoning-gym), or world:size=300,seed=0 (held-out problems of the
     small world)"""
     question_field: str | None = None
-    """the column of the question, where its name does not tell"""
+    """the column of the question, where its name does not tell; a.b for the field b inside of the field a"""
     answer_field: str | None = None
     """the column of the reference answer, where its name does not tell"""
+    skip_bad_rows: Annotated[bool, Parameter(negative="")] = False
+    """leave out the rows that cannot be read instead of stopping; the plan counts them"""
+    check_overlap: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    """benchmarks (files, or what --problems takes) that no problem should be in: the plan counts those that share 13
+    words in a row; the known ones below the folder in OWNWORDS_DATA are looked at without being named"""
     limit: int | None = None
     """take the first N problems only"""
 
@@ -112,6 +118,14 @@ class GenerateConfig:
     """processes that check answers"""
     check_deadline: float = 5.0
     """seconds per answer"""
+    answer_from: Literal["boxed", "any"] = "boxed"
+    """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it, down to its
+    last number"""
+    judge_url: str | None = None
+    """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (questions and answers are
+    sent there), as http://localhost:8000/v1"""
+    judge_model: str | None = None
+    """the model's name there"""
 
     def __post_init__(self) -> None:
         _at_least("attempts", self.attempts, 1)
@@ -127,6 +141,8 @@ class GenerateConfig:
             raise ValueError(f"draft-length is {self.draft_length}, expected a whole number from 0 to 64, or auto")
         if not 0 < self.max_fallback <= 1:
             raise ValueError(f"max-fallback is {self.max_fallback}, expected a share in (0, 1]")
+        if (self.judge_url is None) != (self.judge_model is None):
+            raise ValueError("judge-url and judge-model belong together: give both, or neither")
         if not self.check_deadline > 0:
             raise ValueError(f"check-deadline is {self.check_deadline}, expected seconds above 0")
         if self.proposals is not None and not (
@@ -160,7 +176,7 @@ class GenerateConfig:
 
 SCOPE = {
     "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "draft_length", "teacher_device",
-    "student_device", "check_workers", "check_deadline", "preset",
+    "student_device", "check_workers", "check_deadline", "preset", "skip_bad_rows", "check_overlap", "judge_url",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
 

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,7 +35,10 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     Raises ValueError in one line where the folder or the hub model cannot be used.
     """
     path = model_path(name, role)
-    where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    except RuntimeError as error:
+        raise ValueError(f"--{role}-device is {device!r}, expected auto, cpu, cuda or cuda:1") from error
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--{role}-device is {device}, but this machine shows no GPU to torch: use cpu or auto")
     if dtype == "auto":
@@ -49,7 +53,7 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, use_safetensors=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"cannot load the {role} {name!r}: {reason[:300]}") from error
     return Loaded(model.to(where).eval(), tokenizer, fingerprint(path, model))

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ownwords import vocabulary
 from ownwords.answers.checker import Checker
-from ownwords.answers.extract import extract_answer, split_thinking
+from ownwords.answers.endpoint import EndpointJudge
+from ownwords.answers.extract import find_answer, split_thinking
 from ownwords.engines.lane import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
@@ -20,9 +21,9 @@ from ownwords.engines.stops import Stops
 from ownwords.generation.config import SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import Plan
+from ownwords.generation.problems import read_problems
 from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
 from ownwords.problems.problem import Problem
-from ownwords.problems.sources import load_problems
 from ownwords.process import interruptible, versions
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
@@ -53,26 +54,20 @@ class Prepared:
     stops: Stops
     slots: int
     capacity: int
+    remarks: dict[str, str]
+    """what the plan tells of the problems: left out, in a benchmark, without a reference that rules can read"""
 
     def budget(self, problem_id: str) -> int:
         """Tokens that an attempt at a problem may write: the configured number, or what the context leaves."""
         return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
 
 
-def read_problems(config: GenerateConfig) -> list[Problem]:
-    return load_problems(
-        config.problems,
-        limit=config.limit,
-        seed=config.seed,
-        question_field=config.question_field,
-        answer_field=config.answer_field,
-    )
-
-
 def prepare(config: GenerateConfig) -> Prepared:
     """Load and check everything. Raises ValueError for whatever would stop the run, before the first token."""
     config = config.resolved()
-    problems = read_problems(config)
+    problems, remarks = read_problems(config)
+    if config.judge_url:
+        EndpointJudge(config.judge_url, config.judge_model).probe()
     teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
     student = load(config.student, "student", config.student_device, config.student_dtype)
     vocabulary.check_shared(teacher.tokenizer, student.tokenizer)
@@ -101,7 +96,7 @@ def prepare(config: GenerateConfig) -> Prepared:
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
-    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
+    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity, remarks)
 
 
 def drafts(config: GenerateConfig) -> int | None:
@@ -153,7 +148,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
     identity = [key for key in flat if key.split(".")[0] not in SCOPE]
     with (
         Store.open(config.run, flat, versions(*PACKAGES), identity) as store,
-        Checker(config.check_workers, config.check_deadline) as checker,
+        Checker(config.check_workers, config.check_deadline, _endpoint(config)) as checker,
         interruptible() as interrupted,
     ):
         plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
@@ -161,22 +156,27 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
             prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
             prepared.slots, prepared.capacity, drafts(config),
         )  # fmt: skip
+
+        def keep(trace: Trace, verdict: str) -> None:
+            problem = plan.problems[trace.problem_id]
+            trace.verdict, trace.judged_by = verdict, checker.judged_by(problem, trace.answer)
+            store.add(problem, trace)
+
         judging: dict[Future[str], Trace] = {}
         progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
         tell(progress)
         while not interrupted():
             for future in [f for f in judging if f.done()]:
                 trace = judging.pop(future)
-                trace.verdict = future.result()
-                store.add(plan.problems[trace.problem_id], trace)
+                keep(trace, future.result())
                 plan.report(trace.problem_id, trace.attempt, trace.verdict)
                 progress.teacher_tokens += int((trace.source == TEACHER).sum())
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
             engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=plan.wanted())
             for finished in engine.step():
-                trace, answer = to_trace(finished, prepared)
-                judging[checker.submit(plan.problems[trace.problem_id], answer)] = trace
+                trace = to_trace(finished, prepared, plan.problems[finished.key[0]].kind)
+                judging[checker.submit(plan.problems[trace.problem_id], trace.answer or None)] = trace
             if not engine.rows and judging:
                 wait(judging, return_when=FIRST_COMPLETED)
             progress.tokens = engine.work.tokens
@@ -184,8 +184,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
             if not engine.rows and not judging:
                 break
         for future, trace in judging.items():  # interrupted: what has ended is judged and kept
-            trace.verdict = future.result()
-            store.add(plan.problems[trace.problem_id], trace)
+            keep(trace, future.result())
         return not interrupted()
 
 
@@ -201,13 +200,19 @@ def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
     )
 
 
-def to_trace(finished: Finished, prepared: Prepared) -> tuple[Trace, str | None]:
-    """The record of an attempt, not yet judged, and the answer found in it."""
+def _endpoint(config: GenerateConfig) -> EndpointJudge | None:
+    if config.judge_url is None or config.judge_model is None:
+        return None
+    return EndpointJudge(config.judge_url, config.judge_model, config.run / "judge.jsonl")
+
+
+def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
+    """The record of an attempt at a problem of a kind, not yet judged."""
     problem_id, attempt = finished.key
     text = decode(prepared.student.tokenizer, finished.columns["token_ids"])
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
-    answer = extract_answer(answer_text)
-    trace = Trace(
+    found = find_answer(answer_text, kind, prepared.config.answer_from)
+    return Trace(
         problem_id=problem_id,
         attempt=attempt,
         prompt_ids=prepared.prompts[problem_id][1],
@@ -215,10 +220,10 @@ def to_trace(finished: Finished, prepared: Prepared) -> tuple[Trace, str | None]
         finish_reason=finished.finish_reason,
         thinking=thinking,
         answer_text=answer_text,
-        answer=answer or "",
+        answer=found.answer if found else "",
+        found_by=found.rule if found else "",
         seconds=finished.seconds,
     )
-    return trace, answer
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids) -> str:

@@ -1,122 +1,117 @@
-"""Problems from JSONL files. Field names are guessed from those that people use, and can be given."""
+"""The rows of JSONL, JSON, CSV and Parquet files, each with the place where it stands.
+
+A row that cannot be read comes as the reason why, in words, in the place of its fields; whoever reads the rows decides
+whether that stops the run. What makes a whole file unreadable raises ValueError.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
-import math
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ownwords.answers.extract import last_boxed
-from ownwords.problems.problem import Problem
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-QUESTION_NAMES = ("question", "problem", "query", "prompt", "instruction", "input")
-ANSWER_NAMES = ("answer", "final_answer", "expected_answer", "ground_truth", "target", "label")
-SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
-THOUSANDS = re.compile(r"[-+$]*\d{1,3}(,\d{3})+(\.\d+)?")
-
-
-def read_jsonl(path: Path, question_field: str | None = None, answer_field: str | None = None) -> list[Problem]:
-    """One problem per line. A question that recurs counts once.
-
-    A reference is taken as short as it can be told: what follows GSM8K's `####`, or what the last `\\boxed{}` holds.
-    Raises ValueError naming file, line and field.
-    """
-    problems: dict[str, tuple[int, Problem]] = {}
-    for number, row in json_rows(path):
-        problem = _problem(f"{path}, line {number}", path.name, row, question_field, answer_field)
-        before, known = problems.setdefault(problem.id, (number, problem))
-        if known.answer != problem.answer:
-            raise ValueError(
-                f"{path}: lines {before} and {number} have one question and two answers "
-                f"({known.answer!r} and {problem.answer!r}): expected one; remove a line"
-            )
-    if not problems:
-        raise ValueError(f"{path} is empty: expected a JSON object per line, with a question and an answer")
-    return [problem for _, problem in problems.values()]
+Rows = Iterator[tuple[str, dict[str, Any] | str]]
+"""(where: `a.csv, line 7`; the fields, or why there are none)"""
+CELL = 10**8
+"""characters; the most that a CSV field may hold (the csv module's own limit is too small for a worked solution)"""
+BATCH = 256
+"""Parquet rows in memory at a time"""
 
 
-def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file with their line numbers. Raises ValueError naming file and line."""
+def read_rows(path: Path) -> Rows:
+    """The rows of a file, by its suffix (`READERS`). Raises ValueError if there is no such file."""
     if not path.exists():
-        raise ValueError(f"{path}: no such file, expected a .jsonl file with a question and an answer per line")
+        raise ValueError(f"{path}: no such file, expected a {', '.join(READERS)} file with a question and an answer")
     if path.is_dir():
-        raise ValueError(f"{path} is a directory, expected a .jsonl file")
+        raise ValueError(f"{path} is a directory, expected a file (hf:{path} reads a folder as a data set)")
+    return READERS[path.suffix.lower()](path)
+
+
+def _jsonl(path: Path) -> Rows:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from error
-            except (ValueError, RecursionError) as error:  # also a number of too many digits
-                raise ValueError(f"{path}, line {number}: not JSON ({error}), expected one object per line") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: a JSON {type(row).__name__}, expected an object")
-            yield number, row
+            if line.strip():
+                yield f"{path}, line {number}", _json_line(line, first=number == 1)
 
 
-def _problem(
-    where: str, source: str, row: dict[str, Any], question_field: str | None, answer_field: str | None
-) -> Problem:
-    question_key = _key(where, row, "question", question_field, QUESTION_NAMES)
-    question = row[question_key]
-    body = row.get("Body")  # SVAMP tells the story and asks the question in two fields
-    if question_key == "Question" and isinstance(body, str) and isinstance(question, str):
-        question = f"{body.strip().rstrip('.')}. {question}"
-    if not isinstance(question, str) or not question.strip():
-        raise ValueError(f"{where}: the field {question_key!r} holds {question!r}, expected the text of a question")
-    solution = next((row[k] for k in row if k.lower() in SOLUTION_NAMES and isinstance(row[k], str)), "")
-    if answer_field is None and last_boxed(solution) and not any(k.lower() in ANSWER_NAMES for k in row):
-        answer_key, answer = "solution", solution
-    else:
-        answer_key = _key(where, row, "answer", answer_field, ANSWER_NAMES)
-        answer = row[answer_key]
-        if isinstance(answer, list):  # OlympiadBench lists the answers of a question
-            answer = ", ".join(map(str, answer))
-    reference, worked = _reference(answer)
-    if not reference:
-        raise ValueError(f"{where}: no reference answer, the field {answer_key!r} holds {answer!r}")
-    solution = solution or worked
+def _json_line(line: bytes, first: bool) -> dict[str, Any] | str:
     try:
-        (question + reference + solution).encode()
-    except UnicodeEncodeError as error:  # JSON can spell half a character, which no hash, store or tokenizer takes
-        raise ValueError(f"{where}: {error.object[error.start]!r} is half a character: not UTF-8") from error
-    return Problem(question=question, answer=reference, source=source, solution=solution)
+        row = json.loads(line.decode("utf-8-sig" if first else "utf-8"))
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 ({error.reason} at byte {error.start})"
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
+        return f"not JSON ({error}), expected one object per line"
+    return row if isinstance(row, dict) else f"a JSON {type(row).__name__}, expected an object"
 
 
-def _reference(answer: Any) -> tuple[str, str]:
-    """(the short answer, the worked text around it) of what an answer field holds; an empty answer if it has none."""
-    if answer is None or isinstance(answer, dict | bool) or (isinstance(answer, float) and not math.isfinite(answer)):
-        return "", ""
-    text = str(int(answer) if isinstance(answer, float) and answer.is_integer() else answer).strip()
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return boxed, text
-    worked, mark, last = text.rpartition("####")
-    last = last.strip()
-    if not mark or "\n" in last:  # no mark, or a heading
-        return text, ""
-    return last.replace(",", "") if THOUSANDS.fullmatch(last) else last, worked.strip()
+def _json(path: Path) -> Rows:
+    """A list of objects, an object with one list of them, or, as many files of this name are, lines."""
+    try:
+        whole = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            yield from _jsonl(path)
+            return
+        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg}), expected a list of objects") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error}), expected a list of objects") from error
+    if isinstance(whole, dict):
+        lists = {key: value for key, value in whole.items() if isinstance(value, list)}
+        if len(lists) != 1:
+            raise ValueError(
+                f"{path}: an object with {len(lists)} lists ({', '.join(lists) or 'none'}), expected a list of "
+                "objects, or an object with one"
+            )
+        [whole] = lists.values()
+    if not isinstance(whole, list):
+        raise ValueError(f"{path}: a JSON {type(whole).__name__}, expected a list of objects")
+    for number, row in enumerate(whole, 1):
+        fine = isinstance(row, dict)
+        yield f"{path}, item {number}", row if fine else f"a JSON {type(row).__name__}, expected an object"
 
 
-def _key(where: str, row: dict[str, Any], what: str, given: str | None, names: tuple[str, ...]) -> str:
-    if given is not None:
-        if given not in row:
-            raise ValueError(f"{where}: no field {given!r}, which --{what}-field names, the fields are {_fields(row)}")
-        return given
-    lower = {key.lower(): key for key in reversed(row)}
-    for name in names:
-        if name in lower:
-            return lower[name]
-    raise ValueError(
-        f"{where}: no field for the {what} (such as {', '.join(names[:3])}), the fields are {_fields(row)}: "
-        f"name it with --{what}-field"
-    )
+def _csv(path: Path) -> Rows:
+    """A header and rows. A byte that is not UTF-8 becomes half a character, which the fields are searched for."""
+    csv.field_size_limit(CELL)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        table = csv.reader(file, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            header = next(table, [])
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise ValueError(f"{path}, line 1: two columns are called {twice!r}, expected different names")
+            line = table.line_num + 1
+            for cells in table:
+                if cells:
+                    fine = len(cells) == len(header)
+                    reason = f"{len(cells)} fields, expected the {len(header)} of the header"
+                    yield f"{path}, line {line}", dict(zip(header, cells)) if fine else reason
+                line = table.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: not CSV ({error}), expected a quoted field to end") from error
 
 
-def _fields(row: dict[str, Any]) -> str:
-    return ", ".join(map(repr, list(row)[:12])) or "none"
+def _parquet(path: Path) -> Rows:
+    try:
+        with pq.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(BATCH):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: no readable Parquet file ({' '.join(str(error).split())})") from error
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet,
+}  # fmt: skip

@@ -10,6 +10,7 @@ import yaml
 
 from ownwords.answers.judge import judge
 from ownwords.problems.problem import Problem
+from ownwords.problems.spec import split_spec
 
 
 def reasoning_gym() -> Any:
@@ -95,16 +96,13 @@ def _plain(value: Any) -> Any:
 
 
 def _settings(whole: str, spec: str) -> tuple[str, dict[str, Any]]:
-    name, *parts = spec.split(",")
+    name, texts = split_spec(whole, spec)
     settings = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"{whole}: {part!r} is no setting, expected key=value, as size=100")
+    for key, value in texts.items():
         try:
-            settings[key.strip()] = yaml.safe_load(value)
+            settings[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ValueError(
-                f"{whole}: {part!r} has no readable value, expected a number, true, false or a word"
+                f"{whole}: '{key}={value}' has no readable value, expected a number, true, false or a word"
             ) from error
-    return name.strip(), settings
+    return name, settings

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ownwords.problems.files import read_jsonl
+from ownwords.problems.fields import to_problem
+from ownwords.problems.files import READERS, Rows, read_rows
 from ownwords.problems.gym import gym_problems, world_problems
+from ownwords.problems.hub import hub_rows
 from ownwords.problems.problem import Problem
 
 
@@ -16,22 +18,61 @@ def load_problems(
     seed: int = 0,
     question_field: str | None = None,
     answer_field: str | None = None,
+    bad: list[str] | None = None,
 ) -> list[Problem]:
-    """A `.jsonl` file, `gym:TASK,size=100,seed=0,...`, or `world:size=100,seed=0`; the first `limit` of them.
+    """The first `limit` problems of a `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet` file, a Hugging Face data set
+    (`hf:NAME,split=train,config=main,revision=...`), a reasoning-gym task (`gym:TASK,size=100,seed=0,...`), or the
+    small world (`world:size=100,seed=0`). A question that recurs counts once.
 
-    `seed` is for specs that name none. Raises ValueError, in one line, for whatever cannot be read.
+    `seed` is for specs that name none. Rows that cannot be read stop it, unless a list `bad` is given: then they are
+    left out and their reasons appended to it. Raises ValueError, in one line, for whatever cannot be read.
     """
     kind, _, rest = spec.partition(":")
     if kind == "gym" and rest:
         problems = gym_problems(rest, seed)
     elif kind == "world":
         problems = world_problems(rest, seed)
-    elif spec.endswith((".jsonl", ".ndjson")):
-        problems = read_jsonl(Path(spec), question_field, answer_field)
+    elif kind == "hf":
+        name, rows = hub_rows(rest)
+        problems = collect(spec, name, rows, question_field, answer_field, bad)
+    elif (path := Path(spec)).suffix.lower() in READERS:
+        problems = collect(spec, path.name, read_rows(path), question_field, answer_field, bad)
     else:
-        seen = "a directory" if Path(spec).is_dir() else "a file of another kind" if Path(spec).exists() else "nothing"
+        seen = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else "nothing"
         raise ValueError(
-            f"--problems {spec!r} names {seen}: expected a .jsonl file, "
+            f"--problems {spec!r} names {seen}: expected a {', '.join(READERS)} file, hf:NAME,split=train, "
             "gym:TASK,size=100,seed=0 or world:size=100,seed=0"
         )
     return problems[:limit]
+
+
+def collect(
+    spec: str, source: str, rows: Rows, question_field: str | None, answer_field: str | None, bad: list[str] | None
+) -> list[Problem]:
+    """The distinct problems of rows; see `load_problems`."""
+    problems: dict[str, tuple[str, Problem]] = {}
+    reasons: list[str] = []
+    count = 0
+    for where, row in rows:
+        count += 1
+        try:
+            if isinstance(row, str):
+                raise ValueError(row)
+            problem = to_problem(source, row, question_field, answer_field)
+            before, known = problems.setdefault(problem.id, (where, problem))
+            if known.answer != problem.answer:
+                raise ValueError(
+                    f"the question of {before} with another answer ({problem.answer!r}, there {known.answer!r}), "
+                    "expected one: remove a row"
+                )
+        except ValueError as error:
+            reasons.append(f"{where}: {error}")
+    if reasons and (bad is None or not problems):
+        share = f"{len(reasons)} bad row{'s' if len(reasons) > 1 else ''} of {count}"
+        hint = "mend them, or leave them out with --skip-bad-rows" if problems else "no row can be read"
+        raise ValueError(f"{reasons[0]} ({share}: {hint})")
+    if not problems:
+        raise ValueError(f"{spec} is empty: expected rows with a question and an answer")
+    if bad is not None:
+        bad += reasons
+    return [problem for _, problem in problems.values()]

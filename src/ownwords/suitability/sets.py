@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
-
-from ownwords.problems.files import json_rows
+from ownwords.problems.files import read_rows
+from ownwords.problems.hub import hub_rows
 from ownwords.rsd.columns import FORCED
 from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
 from ownwords.traces.rows import clean
@@ -37,7 +35,7 @@ def members(spec: str, as_text: bool = False) -> Iterator[Member]:
     """The traces of a set, in its order; run directories give ids, or with `as_text` what they say.
 
     `spec`: a run directory, a .jsonl or .parquet file, a folder of such files of one kind, a folder that `datasets`
-    saved, or `hub:NAME,split=train,name=CONFIG` (also a folder, read by `datasets`).
+    saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
     Raises ValueError in one line for what cannot be read, naming the row and the field.
     """
     if (Path(spec) / "traces.sqlite").is_file():
@@ -85,12 +83,12 @@ def _run(run_dir: Path, as_text: bool) -> Iterator[Member]:
 
 def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
     path = Path(spec)
-    if spec.startswith("hub:"):
-        yield from _hub(spec[4:])
+    if spec.startswith("hf:"):
+        yield from _hub(spec[3:])
     elif path.is_file() and path.suffix in KINDS:
         yield from _file(path)
     elif (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        yield from _data_set(spec, path.name, _datasets().load_from_disk(spec))
+        yield from _hub(spec)
     elif path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in KINDS)
         if len({KINDS[file.suffix] for file in files}) != 1:
@@ -104,51 +102,19 @@ def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
         seen = "is a file of another kind" if path.exists() else "does not exist"
         raise ValueError(
             f"{spec} {seen}: expected a run directory, a .jsonl or .parquet file, a folder of them, or "
-            "hub:NAME,split=train for a data set of the Hub"
+            "hf:NAME,split=train for a data set of the Hub"
         )
 
 
 def _file(path: Path) -> Iterator[tuple[Where, Row]]:
-    if KINDS[path.suffix] == "JSONL":
-        for number, row in json_rows(path):
-            yield Where(f"{path}, line {number}", path.stem), row
-        return
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no Parquet file: {' '.join(str(error).split())[:200]}") from error
-    number = 0
-    for batch in file.iter_batches(batch_size=256):
-        for row in batch.to_pylist():
-            number += 1
-            yield Where(f"{path}, row {number}", path.stem), row
+    for where, row in read_rows(path):
+        if isinstance(row, str):  # why there is none
+            raise ValueError(f"{where}: {row}")
+        yield Where(where, path.stem), row
 
 
 def _hub(spec: str) -> Iterator[tuple[Where, Row]]:
-    name, *parts = spec.split(",")
-    settings = dict(part.partition("=")[::2] for part in parts)
-    if unknown := sorted(set(settings) - {"split", "name"}):
-        raise ValueError(f"hub:{spec} has a setting {unknown[0]!r}: expected split=train and name=CONFIG")
-    load = _datasets().load_dataset
-    try:
-        data = load(name, settings.get("name"), split=settings.get("split", "train"))
-    except Exception as error:  # its errors share no class: no such data set, no network, no such split, a bad file
-        raise ValueError(f"datasets cannot load {name}: {' '.join(str(error).split())[:300]}") from error
-    yield from _data_set(f"hub:{name}", name.rstrip("/").rpartition("/")[2], data)
-
-
-def _data_set(spec: str, name: str, data: Any) -> Iterator[tuple[Where, Row]]:
-    if isinstance(data, dict):
-        if len(data) != 1:
-            raise ValueError(f"{spec} has the splits {', '.join(data)}: expected one, name the folder of one")
-        (data,) = data.values()
-    for number, row in enumerate(data, 1):
-        yield Where(f"{spec}, row {number}", name), row
-
-
-def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ValueError('datasets is not installed: pip install "ownwords[hub]"') from error
-    return datasets
+    name, rows = hub_rows(spec)
+    for where, row in rows:
+        assert isinstance(row, dict)
+        yield Where(where, name.rstrip("/").rpartition("/")[2]), row

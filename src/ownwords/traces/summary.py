@@ -24,6 +24,8 @@ class Summary:
     solved: int
     """problems with at least one correct attempt"""
     verdicts: dict[str, int]
+    by_endpoint: int
+    """verdicts of a language model"""
     finish_reasons: dict[str, int]
     teacher_tokens: int
     student_tokens: int
@@ -54,13 +56,14 @@ def summarise(traces: Iterable[Trace]) -> Summary:
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     sources: Counter[int] = Counter()
-    problems, solved = set(), set()
+    problems, solved, by_endpoint = set(), set(), 0
     length = surprisal = implausible = mass = 0.0
     for trace in traces:
         problems.add(trace.problem_id)
         if trace.verdict == "correct":
             solved.add(trace.problem_id)
         verdicts[trace.verdict] += 1
+        by_endpoint += trace.judged_by == "endpoint"
         reasons[trace.finish_reason] += 1
         for source in (TEACHER, STUDENT, FORCED):
             sources[source] += int((trace.source == source).sum())
@@ -75,6 +78,7 @@ def summarise(traces: Iterable[Trace]) -> Summary:
         attempts=attempts,
         solved=len(solved),
         verdicts=dict(verdicts),
+        by_endpoint=by_endpoint,
         finish_reasons=dict(reasons),
         teacher_tokens=sources[TEACHER],
         student_tokens=sources[STUDENT],
@@ -88,12 +92,14 @@ def summarise(traces: Iterable[Trace]) -> Summary:
 
 def described(summary: Summary) -> dict[str, str]:
     """The figures as people read them: label -> text, the same labels in the same order for every run."""
+    marked = {"verdicts by an endpoint's model": f"{summary.by_endpoint}"} if summary.by_endpoint else {}
     return {
         "problems": f"{summary.problems}",
         "solved problems": f"{summary.solved} ({summary.solved / max(summary.problems, 1):.1%})",
         "attempts": f"{summary.attempts}",
         "attempts verified correct": f"{summary.verdicts.get('correct', 0)} ({summary.verified:.1%})",
         "other verdicts": _counts(summary.verdicts, "correct"),
+        **marked,
         "ended otherwise than by itself": _counts(summary.finish_reasons, "stop"),
         "tokens by the teacher": f"{summary.teacher_tokens:,}",
         "tokens by the student": f"{summary.student_tokens:,}",

@@ -48,8 +48,12 @@ class Trace:
     """the text after it"""
     answer: str = ""
     """what was extracted from `answer_text`; empty where nothing was"""
+    found_by: str = ""
+    """the rule of `ownwords.answers.extract` that found it: `boxed`, ...; empty where nothing was"""
     verdict: str = "unverifiable"
     """one of `VERDICTS`"""
+    judged_by: str = "rules"
+    """`rules`, or `endpoint` for the verdict of a language model"""
     seconds: float = 0.0
     """from admission to the last token"""
 

@@ -1,0 +1,38 @@
+"""The problems of a run, and what its plan tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ownwords.answers.text import is_words
+from ownwords.generation.config import GenerateConfig
+from ownwords.problems.overlap import benchmarks_at_hand, overlapping
+from ownwords.problems.problem import Problem
+from ownwords.problems.sources import load_problems
+
+
+def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]]:
+    """The problems, and what is to be said of them: a name and a sentence each."""
+    bad: list[str] = []
+    problems = load_problems(
+        config.problems,
+        limit=config.limit,
+        seed=config.seed,
+        question_field=config.question_field,
+        answer_field=config.answer_field,
+        bad=bad if config.skip_bad_rows else None,
+    )
+    remarks = {}
+    if bad:
+        remarks["left out"] = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:3])}"
+    language = sum(p.kind == "math" and is_words(p.answer) for p in problems)
+    if language and not config.judge_url:
+        remarks["references"] = f"{language} are language, compared word by word; --judge-url has them judged"
+    found = [
+        f"{len(hits)} of {len(problems)} share 13 words with {Path(name).name} (first: {hits[0].id})"
+        for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()])
+        if (hits := overlapping(problems, load_problems(name)))
+    ]
+    if found or config.check_overlap:
+        remarks["overlap"] = "; ".join(found) or f"none with {', '.join(config.check_overlap)}"
+    return problems, remarks
