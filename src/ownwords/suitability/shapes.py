@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ownwords.problems.files import QUESTION_NAMES
+from ownwords.problems.fields import QUESTION_NAMES
 
 Row = dict[str, Any]
 Message = dict[str, str]
