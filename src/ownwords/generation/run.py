@@ -15,7 +15,6 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ownwords import vocabulary
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, split_thinking
 from ownwords.engines.lane import check_architecture
@@ -35,6 +34,7 @@ from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
+from ownwords.vocabulary import Alignment, Vocabulary, align
 
 LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
@@ -48,6 +48,7 @@ class Prepared:
     problems: list[Problem]
     teacher: Loaded
     student: Loaded
+    alignment: Alignment
     style: Style
     prompts: dict[str, tuple[list[int], list[int]]]
     """problem id -> teacher's and student's prompt ids"""
@@ -77,7 +78,8 @@ def prepare(config: GenerateConfig) -> Prepared:
     problems = read_problems(config)
     teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
     student = load(config.student, "student", config.student_device, config.student_dtype)
-    vocabulary.check_shared(teacher.tokenizer, student.tokenizer)
+    ours = Vocabulary.of(student.model, student.tokenizer)
+    alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
     texts = {
         p.id: [prompt_text(side.tokenizer, p.question, config.system) for side in (teacher, student)] for p in problems
     }
@@ -88,22 +90,22 @@ def prepare(config: GenerateConfig) -> Prepared:
     capacity = _capacity(config, teacher, student, prompts, style)
     for side, name in ((teacher, config.teacher), (student, config.student)):
         check_architecture(side.model, capacity, name)
-    ends = vocabulary.end_ids(student.model, student.tokenizer)
     rules = Rules(
         gate=parse_gate(config.gate),
         proposals=config.proposals,
         teacher=Sampling(**vars(config.teacher_sampling)),
         student=Sampling(**vars(config.student_sampling)),
         gate_sees_shaped=config.gate_sees == "shaped",
-        known_V=vocabulary.known_ids(student.tokenizer, teacher.model, student.model),
-        teacher_ends=tuple(vocabulary.end_ids(teacher.model, teacher.tokenizer)),
-        end_id=student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else ends[0],
+        teacher_of_V=alignment.teacher_of_V,
+        known_V=alignment.known_V,
+        teacher_ends=alignment.teacher_ends,
+        end_id=alignment.end_id,
     )
-    stops = Stops(frozenset(ends), config.max_fallback, config.repetition_window)
+    stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
-    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity)
+    return Prepared(config, problems, teacher, student, alignment, style, prompts, rules, stops, slots, capacity)
 
 
 def drafts(config: GenerateConfig) -> int | None:
