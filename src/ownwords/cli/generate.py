@@ -8,7 +8,7 @@ from ownwords.cli.app import INTERRUPTED
 from ownwords.generation.config import GenerateConfig
 
 
-def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
+def generate(config: GenerateConfig, *, dry_run: bool = False, show_prompts: bool = False) -> int:
     """Make tailored traces: the teacher proposes each token, the student accepts it or writes its own.
 
     Every attempt is checked and kept in the run directory; starting the same command again makes what is missing.
@@ -18,11 +18,13 @@ def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
     ----------
     dry_run
         Load and check everything, print the plan, and make nothing.
+    show_prompts
+        Likewise, and print what both models read before the first problem, token by token.
     """
     console = Console()
     with console.status("loading models"):
         from ownwords.cli.progress import live_progress
-        from ownwords.cli.tables import plan_table, summary_table
+        from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.generation.run import generate as run
         from ownwords.generation.run import prepare
         from ownwords.traces.store import Store
@@ -30,7 +32,9 @@ def generate(config: GenerateConfig, *, dry_run: bool = False) -> int:
 
         prepared = prepare(config)
     console.print(plan_table(prepared))
-    if dry_run:
+    if show_prompts:
+        console.print(prompts_table(prepared))
+    if dry_run or show_prompts:
         return 0
     with live_progress(console) as tell:
         complete = run(prepared, tell)

@@ -177,7 +177,6 @@ def export_run(
     overwrite: bool = False,
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer; see `ownwords.traces.export`."""
-    from ownwords.generation.prompts import THINK
     from ownwords.generation.run import decode
     from ownwords.traces.export import export as write
     from ownwords.traces.select import Selection
@@ -188,5 +187,5 @@ def export_run(
         selection = Selection(
             correct=correct, pick=pick, max_fallback=1.0 if store.config["gate"] == "never" else max_fallback
         )
-        closing_id = tokenizer.get_vocab().get(THINK[1])
+        closing_id = tokenizer.get_vocab().get(store.config["think"][1])
         return write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)

@@ -23,14 +23,15 @@ from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
-from ownwords.generation.plan import Plan
-from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
+from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
+from ownwords.generation.prompts import Prompts, Style, make_prompts
 from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
+from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
@@ -52,14 +53,21 @@ class Prepared:
     style: Style
     prompts: dict[str, tuple[list[int], list[int]]]
     """problem id -> teacher's and student's prompt ids"""
+    privileged: dict[str, list[int]]
+    """problem id -> prompt ids of the privileged teacher"""
     rules: Rules
     stops: Stops
     slots: int
     capacity: int
 
-    def budget(self, problem_id: str) -> int:
-        """Tokens that an attempt at a problem may write: the configured number, or what the context leaves."""
-        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
+    def pair(self, problem_id: str, attempt: int) -> tuple[list[int], list[int]]:
+        """What teacher and student read before an attempt."""
+        theirs, ours = self.prompts[problem_id]
+        return (self.privileged[problem_id] if shown_at(attempt) else theirs), ours
+
+    def budget(self, problem_id: str, attempt: int) -> int:
+        """Tokens that an attempt may write: the configured number, or what the context leaves."""
+        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.pair(problem_id, attempt))))
 
 
 def read_problems(config: GenerateConfig) -> list[Problem]:
@@ -80,14 +88,12 @@ def prepare(config: GenerateConfig) -> Prepared:
     student = load(config.student, "student", config.student_device, config.student_dtype)
     ours = Vocabulary.of(student.model, student.tokenizer)
     alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
-    texts = {
-        p.id: [prompt_text(side.tokenizer, p.question, config.system) for side in (teacher, student)] for p in problems
-    }
-    style = completion_style(student.tokenizer, config.opening, next(iter(texts.values()))[1])
-    prompts = {
-        i: (encode(teacher.tokenizer, theirs), encode(student.tokenizer, ours)) for i, (theirs, ours) in texts.items()
-    }
-    capacity = _capacity(config, teacher, student, prompts, style)
+    theirs = config.system if config.teacher_system is None else config.teacher_system
+    prompts = make_prompts(
+        problems, teacher.tokenizer, student.tokenizer, (theirs, config.system), config.opening, config.think,
+        config.privileged,
+    )  # fmt: skip
+    capacity = _capacity(config, teacher, student, prompts)
     for side, name in ((teacher, config.teacher), (student, config.student)):
         check_architecture(side.model, capacity, name)
     rules = Rules(
@@ -100,12 +106,16 @@ def prepare(config: GenerateConfig) -> Prepared:
         known_V=alignment.known_V,
         teacher_ends=alignment.teacher_ends,
         end_id=alignment.end_id,
+        spelled=_spelled(config, alignment, student),
     )
     stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
-    return Prepared(config, problems, teacher, student, alignment, style, prompts, rules, stops, slots, capacity)
+    return Prepared(
+        config, problems, teacher, student, alignment, prompts.style, prompts.pairs, prompts.privileged, rules, stops,
+        slots, capacity,
+    )  # fmt: skip
 
 
 def drafts(config: GenerateConfig) -> int | None:
@@ -113,19 +123,36 @@ def drafts(config: GenerateConfig) -> int | None:
     return None if config.draft_length == "auto" else config.draft_length
 
 
-def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style) -> int:
+def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: Prompts) -> int:
     """Positions per slot: the longest prompt and the whole budget, unless a model's context is shorter."""
-    longest, problem_id = max((max(map(len, pair)), i) for i, pair in prompts.items())
+    longest, problem_id = max(
+        (max(len(theirs), len(ours), len(prompts.privileged.get(i, ()))), i)
+        for i, (theirs, ours) in prompts.pairs.items()
+    )
     context = min(
         getattr(side.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
         for side in (teacher, student)
     )
-    if longest + len(style.forced) + 1 > context:
+    if longest + len(prompts.style.forced) + 1 > context:
         raise ValueError(
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
             "leave that problem out or take models with a longer context"
         )
     return int(min(longest + config.max_tokens - 1, context))
+
+
+def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | None, int]:
+    """What the engine feeds the teacher for a token of the student's, None where the ids are the same, and the most
+    ids that it takes."""
+    if alignment.teacher_of_V is None:
+        return None, 1
+    return alignment.to_teacher, max(map(len, alignment.spellings.values()), default=1)
+
+
+def _spelled(config: GenerateConfig, alignment: Alignment, student: Loaded) -> Spelled | None:
+    if config.spelled == "student" or not alignment.products:
+        return None
+    raise ValueError("--spelled product needs passes of the teacher that the local engine does not make: use student")
 
 
 def flat_config(prepared: Prepared) -> dict[str, Any]:
@@ -171,10 +198,10 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         Checker(config.check_workers, config.check_deadline) as checker,
         _interruptible() as interrupted,
     ):
-        plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
+        plan = make_plan(prepared, store.verdicts())
         engine = LocalEngine(
             prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-            prepared.slots, prepared.capacity, drafts(config),
+            prepared.slots, prepared.capacity, drafts(config), *spelling(prepared.alignment),
         )  # fmt: skip
         judging: dict[Future[str], Trace] = {}
         progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
@@ -188,7 +215,8 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 progress.teacher_tokens += int((trace.source == TEACHER).sum())
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
-            engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=plan.wanted())
+            wanted = [(i, shown) for i in plan.wanted() for shown in ("", config.privileged)]
+            engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=wanted)
             for finished in engine.step():
                 trace, answer = to_trace(finished, prepared)
                 judging[checker.submit(plan.problems[trace.problem_id], answer)] = trace
@@ -204,14 +232,24 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         return not interrupted()
 
 
+def make_plan(prepared: Prepared, done: dict[str, dict[int, str]]) -> Plan:
+    """The attempts that are owed, given the verdicts of those that are stored."""
+    config, first, rescue = prepared.config, 0, None
+    if config.privileged and config.privileged_when == "always":
+        first = PRIVILEGED[config.privileged]
+    elif config.privileged:
+        rescue = PRIVILEGED[config.privileged]
+    return Plan(prepared.problems, done, config.attempts, config.until_correct, config.max_attempts, first, rescue)
+
+
 def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
-    teacher_prompt, student_prompt = prepared.prompts[problem.id]
+    teacher_prompt, student_prompt = prepared.pair(problem.id, attempt)
     return Request(
         key=(problem.id, attempt),
-        prompts=problem.id,
+        prompts=(problem.id, shown_at(attempt)),
         teacher_prompt=teacher_prompt,
         student_prompt=student_prompt,
-        noise=attempt_noise(prepared.config.seed, problem.id, attempt, prepared.budget(problem.id)),
+        noise=attempt_noise(prepared.config.seed, problem.id, attempt, prepared.budget(problem.id, attempt)),
         forced=prepared.style.forced,
     )
 
@@ -231,6 +269,7 @@ def to_trace(finished: Finished, prepared: Prepared) -> tuple[Trace, str | None]
         thinking=thinking,
         answer_text=answer_text,
         answer=answer or "",
+        privileged=shown_at(attempt),
         seconds=finished.seconds,
     )
     return trace, answer

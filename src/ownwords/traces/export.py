@@ -47,7 +47,8 @@ SCHEMAS = {
     "tokens": pa.schema(
         [("problem_id", _TEXT), ("attempt", _INT)]
         + [(name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in ARRAYS.items()]
-        + [("finish_reason", _TEXT), ("verdict", _TEXT), ("answer", _TEXT), ("selected", pa.bool_())]
+        + [(name, _TEXT) for name in ("finish_reason", "verdict", "answer", "privileged")]
+        + [("selected", pa.bool_())]
         + [("not_selected_because", _TEXT), ("fallback_rate", pa.float64())]
     ),
     "sft": pa.schema(
@@ -129,6 +130,7 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
         "finish_reason": trace.finish_reason,
         "verdict": trace.verdict,
         "answer": trace.answer,
+        "privileged": trace.privileged,
         "selected": not why_not,
         "not_selected_because": why_not,
         "fallback_rate": trace.fallback_rate,

@@ -50,6 +50,8 @@ class Trace:
     """what was extracted from `answer_text`; empty where nothing was"""
     verdict: str = "unverifiable"
     """one of `VERDICTS`"""
+    privileged: str = ""
+    """what the teacher was shown beside the question: `answer`, `solution`, or nothing"""
     seconds: float = 0.0
     """from admission to the last token"""
 
