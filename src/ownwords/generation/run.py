@@ -186,6 +186,11 @@ class Progress:
     teacher_tokens: int
     student_tokens: int
     """of the attempts that have ended"""
+    started: int = 0
+    """attempts taken up by this start"""
+    rows: int = 0
+    """attempts in flight, and what they have written: the load of the next block"""
+    written: int = 0
 
 
 def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
@@ -216,13 +221,16 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
             wanted = [(i, shown) for i in plan.wanted() for shown in ("", config.privileged)]
-            engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=wanted)
+            taken = plan.take(engine.free)
+            engine.admit([_request(prepared, *pair) for pair in taken], keep=wanted)
+            progress.started += len(taken)
             for finished in engine.step():
                 trace, answer = to_trace(finished, prepared)
                 judging[checker.submit(plan.problems[trace.problem_id], answer)] = trace
             if not engine.rows and judging:
                 wait(judging, return_when=FIRST_COMPLETED)
             progress.tokens = engine.work.tokens
+            progress.rows, progress.written = len(engine.rows), sum(row.written for row in engine.rows)
             tell(progress)
             if not engine.rows and not judging:
                 break

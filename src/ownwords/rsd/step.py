@@ -4,8 +4,8 @@ It goes in two halves, as speculation needs it: the student drafts (`draft`), th
 of the drafts (`verify`). A position that nobody drafts ahead takes the same two halves at once (`decide`), so a token
 is one function of (teacher's logits, student's logits, noise) whether it was drafted ahead or not.
 
-Shapes: B rows (positions of any sequences), D positions of a block, V the student's ids, T the teacher's rows, S spelled
-tokens (see `ownwords.rsd.spelled`).
+Shapes: B rows (positions of any sequences), D positions of a block, V the student's ids, T the teacher's rows, S
+spelled tokens (see `ownwords.rsd.spelled`).
 """
 
 from __future__ import annotations
