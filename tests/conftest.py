@@ -15,13 +15,17 @@ from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
 
-@pytest.fixture
-def data() -> Path:
+def data_folder() -> Path:
     """The folder of real data; tests that want it skip where it is not there."""
     folder = os.environ.get("OWNWORDS_DATA")
     if not folder:
         pytest.skip("OWNWORDS_DATA names no folder of real data")
     return Path(folder)
+
+
+@pytest.fixture
+def data() -> Path:
+    return data_folder()
 
 
 def make(folder: Path, **settings) -> tuple[Prepared, list[Trace]]:

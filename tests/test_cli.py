@@ -52,10 +52,12 @@ def folder(tmp_path_factory) -> Path:
     (here / "pickled/pytorch_model.bin").write_bytes(b"\x80\x04N.")
     shutil.copytree(world, here / "torn")
     (here / "torn/model.safetensors").write_bytes((world / "model.safetensors").read_bytes()[:5000])
-    shutil.copytree(world, here / "other")  # the same model with two tokens exchanged
+    shutil.copytree(world, here / "other")  # the same model with other words in place of a tenth of its tokens
     tokenizer = json.loads((world / "tokenizer.json").read_text())
-    vocab = tokenizer["model"]["vocab"]
-    vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+    model = tokenizer["model"]
+    renamed = {token for token, i in model["vocab"].items() if len(token) > 1 and i % 8 == 0}
+    model["vocab"] = {token.upper() + "Q" * 9 if token in renamed else token: i for token, i in model["vocab"].items()}
+    model["merges"] = []
     (here / "other/tokenizer.json").write_text(json.dumps(tokenizer))
     shutil.copytree(world, here / "short")
     random_model(here / "short", 60, seed=0)
@@ -116,7 +118,7 @@ WRONG = [
     ((*GENERATE, "--student", "weightless"), "holds no *.safetensors"),
     ((*GENERATE, "--student", "pickled"), "pickled weights are not loaded"),
     ((*GENERATE, "--student", "torn"), "cannot load the student 'torn'"),
-    ((*GENERATE, "--teacher", "other"), "differ in 2 of"),
+    ((*GENERATE, "--teacher", "other"), "expected at least 95%; choose a teacher of the student's family"),
     ((*GENERATE, "--teacher", "short"), "expected a row for every id"),
     ((*GENERATE, "--bogus", "1"), "--bogus"),
     ((*GENERATE, "--config", "none.yaml"), "no such file, expected a YAML file"),

@@ -22,6 +22,7 @@ app = App(
     result_action="return_value",
 )
 app.command("ownwords.cli.generate:generate")
+app.command("ownwords.cli.pilot:pilot")
 app.command("ownwords.cli.look:show")
 app.command("ownwords.cli.look:export")
 app.command("ownwords.cli.report:report")

@@ -15,6 +15,7 @@ def generate(
     config: GenerateConfig,
     *,
     dry_run: bool = False,
+    show_prompts: bool = False,
     push_to_hub: str | None = None,
     licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> int:
@@ -27,6 +28,8 @@ def generate(
     ----------
     dry_run
         Load and check everything, print the plan, and make nothing.
+    show_prompts
+        Likewise, and print what both models read before the first problem, token by token.
     push_to_hub
         When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
         NAME/DATA. A new one is private; one that holds an export already is refused.
@@ -40,7 +43,7 @@ def generate(
         check_hub(push_to_hub, overwrite=False)
     with console.status("loading models"):
         from ownwords.cli.progress import live_progress
-        from ownwords.cli.tables import plan_table, summary_table
+        from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.generation.run import generate as run
         from ownwords.generation.run import prepare
         from ownwords.traces.store import Store
@@ -48,7 +51,9 @@ def generate(
 
         prepared = prepare(config)
     console.print(plan_table(prepared))
-    if dry_run:
+    if show_prompts:
+        console.print(prompts_table(prepared))
+    if dry_run or show_prompts:
         return 0
     with live_progress(console) as tell:
         complete = run(prepared, tell)

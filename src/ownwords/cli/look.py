@@ -199,7 +199,6 @@ def export_run(
     import pyarrow.parquet as pq
 
     from ownwords.generation.models import load_tokenizer
-    from ownwords.generation.prompts import THINK
     from ownwords.generation.run import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
@@ -210,7 +209,7 @@ def export_run(
     with Store.read(run) as store:
         tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
-        closing_id = tokenizer.get_vocab().get(THINK[1])
+        closing_id = tokenizer.get_vocab().get(store.config["think"][1])
         card = out / "README.md"
         if card.exists() and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -51,6 +52,32 @@ def _checking(config: GenerateConfig) -> str:
     where = "the last box" if config.answer_from == "boxed" else "any way of saying it"
     judge = f", then {config.judge_model} at {config.judge_url} where they decide nothing" if config.judge_url else ""
     return f"read from {where}, judged by rules within {config.check_deadline:g} s{judge}"
+
+
+def prompts_table(prepared: Prepared) -> Table:
+    """What both models read before the first problem, a token in a row, and the tokens that are forced after it."""
+    from ownwords.generation.plan import PRIVILEGED
+    from ownwords.traces.spans import printable
+
+    def shown(side, ids) -> list[tuple[str, Text]]:
+        texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
+        return [(str(i), Text(printable(text).replace("\n", "⏎"))) for i, text in zip(ids, texts, strict=True)]
+
+    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.privileged, 0)
+    theirs, ours = prepared.pair(problem.id, attempt)
+    table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
+    for name in ("", "teacher", "", "student", ""):
+        table.add_column(name, justify="right" if not name else "left")
+    both = zip_longest(shown(prepared.teacher, theirs), shown(prepared.student, ours), fillvalue=("", Text()))
+    for n, (left, right) in enumerate(both):
+        table.add_row(str(n), left[1], left[0], right[1], right[0])
+    table.add_section()
+    for token in prepared.style.forced:
+        pieces = shown(prepared.teacher, prepared.alignment.to_teacher(token))
+        [(token_id, text)] = shown(prepared.student, [token])
+        spelled = Text("·").join(piece for _, piece in pieces)
+        table.add_row("forced", spelled, " ".join(piece_id for piece_id, _ in pieces), text, token_id, style="italic")
+    return table
 
 
 def summary_table(summaries: dict[str, Summary]) -> Table:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ownwords.generation.plan import MOST
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.shaping import Sampling
 
@@ -16,6 +17,7 @@ SYSTEM_PROMPT = (
     "You are a helpful assistant. First explore the problem step by step, then give a clear final response "
     "with the answer inside \\boxed{}."
 )
+THINK = ("<think>", "</think>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,20 @@ class GenerateConfig:
     """give an attempt up when its last N tokens repeat themselves; 0 never does"""
     system: str = SYSTEM_PROMPT
     """the system prompt of both models; empty for none"""
-    opening: str = "<think>\n"
-    """forced start of every completion, where the tokenizer has the tag; empty for none"""
+    teacher_system: str | None = None
+    """the teacher's, where it is to be another"""
+    opening: str | None = None
+    """forced start of every completion: as the student's template opens it, or <think> and a line break where its
+    tokenizer has the tags; empty for none"""
+    think: tuple[str, str] = THINK
+    """the tags around the thinking"""
+    privileged: Literal["answer", "solution"] | None = None
+    """show the teacher, not the student, the reference answer or the worked solution"""
+    privileged_when: Literal["always", "unsolved"] = "always"
+    """at every problem, or only where all attempts without it have failed"""
+    spelled: Literal["student", "product"] = "student"
+    """tokens of the student that the teacher spells with several of its own: only the student writes them, or the
+    teacher proposes them too, with the product of its probabilities along the spelling"""
 
     seed: int = 0
     batch: int | Literal["auto"] = "auto"
@@ -129,6 +143,8 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         _at_least("attempts", self.attempts, 1)
+        if max(self.attempts, self.max_attempts) > MOST:
+            raise ValueError(f"{max(self.attempts, self.max_attempts)} attempts per problem, expected at most {MOST}")
         _at_least("until-correct", self.until_correct, 1)
         _at_least("max-attempts", self.max_attempts, 1)
         _at_least("max-tokens", self.max_tokens, 2)
@@ -177,6 +193,7 @@ class GenerateConfig:
 SCOPE = {
     "run", "limit", "attempts", "until_correct", "max_attempts", "batch", "draft_length", "teacher_device",
     "student_device", "check_workers", "check_deadline", "preset", "skip_bad_rows", "check_overlap", "judge_url",
+    "privileged", "privileged_when",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
 

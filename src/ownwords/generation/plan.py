@@ -3,6 +3,9 @@
 Either a fixed number per problem, or (`until_correct`) attempts 0, 1, 2, ... until so many are correct. The second way
 never starts an attempt that could prove unnecessary, so the attempts made do not depend on the batch or on restarts:
 they are the shortest sequence that holds enough correct ones.
+
+Attempts by a privileged teacher have numbers of their own (`PRIVILEGED`), so that a number always means the same
+attempt, and a run can be given them later, for the problems that it has not solved without.
 """
 
 from __future__ import annotations
@@ -12,9 +15,23 @@ from collections.abc import Iterable
 
 from ownwords.problems.problem import Problem
 
+PRIVILEGED = {"answer": 1000, "solution": 2000}
+"""What the teacher is shown -> the first number of such attempts."""
+MOST = 1000
+"""attempts of one kind at a problem"""
+
+
+def shown_at(attempt: int) -> str:
+    """What the teacher is shown at an attempt of this number; empty for nothing."""
+    return next((shown for shown, first in PRIVILEGED.items() if first <= attempt < first + MOST), "")
+
 
 class Plan:
-    """Hands out (problem, attempt) pairs and is told the verdicts. `done` holds what earlier starts have stored."""
+    """Hands out (problem, attempt) pairs and is told the verdicts. `done` holds what earlier starts have stored.
+
+    Attempts are numbered from `first`. Where a problem has them all and none is correct, it gets as many again from
+    `rescue` on, if that is given.
+    """
 
     def __init__(
         self,
@@ -23,10 +40,14 @@ class Plan:
         attempts: int,
         until_correct: int | None = None,
         max_attempts: int = 16,
+        first: int = 0,
+        rescue: int | None = None,
     ):
         self.problems = {p.id: p for p in problems}
         self.until_correct = until_correct
-        self.most = max_attempts if until_correct else attempts
+        most = max_attempts if until_correct else attempts
+        self.plain = range(first, first + most)
+        self.rescue = range(0) if rescue is None else range(rescue, rescue + most)
         self.verdicts = {i: dict(done.get(i, {})) for i in self.problems}
         self.in_flight: dict[str, set[int]] = {i: set() for i in self.problems}
         self._waiting = deque(i for i in self.problems if self._owed(i))
@@ -48,7 +69,7 @@ class Plan:
         """An attempt has been judged. The next one at its problem, if it needs one, goes to the front."""
         self.in_flight[problem_id].discard(attempt)
         self.verdicts[problem_id][attempt] = verdict
-        if self.until_correct and self._owed(problem_id) and problem_id not in self._waiting:
+        if self._owed(problem_id) and problem_id not in self._waiting:
             self._waiting.appendleft(problem_id)
 
     def wanted(self) -> list[str]:
@@ -69,9 +90,9 @@ class Plan:
 
     @property
     def most_left(self) -> int:
-        """Attempts not yet judged; with `until_correct` the most that there can be."""
+        """Attempts not yet judged; with `until_correct` or `rescue` the most that there can be."""
         return sum(
-            max(0, self.most - len(verdicts))
+            sum(a not in verdicts for a in self._possible(verdicts))
             for verdicts in self.verdicts.values()
             if not self.until_correct or self._correct(verdicts) < self.until_correct
         )
@@ -79,10 +100,17 @@ class Plan:
     def _owed(self, problem_id: str) -> list[int]:
         """Attempts of a problem that may start now, lowest first."""
         made, flying = self.verdicts[problem_id], self.in_flight[problem_id]
-        open_ = [a for a in range(self.most) if a not in made and a not in flying]
+        open_ = [a for a in self._possible(made) if a not in made and a not in flying]
+        if any(a not in made for a in self.plain):
+            open_ = [a for a in open_ if a in self.plain]
         if self.until_correct:
             return open_[: max(0, self.until_correct - self._correct(made) - len(flying))]
         return open_
+
+    def _possible(self, verdicts: dict[int, str]) -> list[int]:
+        """Attempts that may be made at a problem as far as is known."""
+        solved = any(verdicts.get(a) == "correct" for a in self.plain)
+        return [*self.plain] if solved else [*self.plain, *self.rescue]
 
     @staticmethod
     def _correct(verdicts: dict[int, str]) -> int:

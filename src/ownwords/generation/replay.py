@@ -34,7 +34,8 @@ def margin(prepared: Prepared, trace: Trace, position: int, trials: int = 256) -
     """The least logit noise (nats, uniform in plus or minus; of the `SIZES` tried) that changes the token at
     `position` in one of `trials` draws of the noise; inf if none does."""
     logits = []
-    for side, prompt in zip((prepared.teacher, prepared.student), prepared.prompts[trace.problem_id], strict=True):
+    prompts = prepared.pair(trace.problem_id, trace.attempt)
+    for side, prompt in zip((prepared.teacher, prepared.student), prompts, strict=True):
         ids = torch.tensor([[*prompt, *trace.token_ids[:position].tolist()]], device=side.model.device)
         logits.append(side.model(ids, use_cache=False).logits[:, -1].float().expand(trials, -1))
     noise_T4 = attempt_noise(prepared.config.seed, trace.problem_id, trace.attempt, position + 1)

@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ownwords import vocabulary
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
@@ -20,18 +19,20 @@ from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
-from ownwords.generation.plan import Plan
+from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problems import read_problems
-from ownwords.generation.prompts import Style, completion_style, encode, prompt_text
+from ownwords.generation.prompts import Prompts, Style, make_prompts
 from ownwords.problems.problem import Problem
 from ownwords.process import interruptible, versions
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
+from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
+from ownwords.vocabulary import Alignment, Vocabulary, align
 
 LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
@@ -47,9 +48,12 @@ class Prepared:
     problems: list[Problem]
     teacher: Loaded
     student: Loaded
+    alignment: Alignment
     style: Style
     prompts: dict[str, tuple[list[int], list[int]]]
     """problem id -> teacher's and student's prompt ids"""
+    privileged: dict[str, list[int]]
+    """problem id -> prompt ids of the privileged teacher"""
     rules: Rules
     stops: Stops
     slots: int
@@ -57,9 +61,14 @@ class Prepared:
     remarks: dict[str, str]
     """what the plan tells of the problems: left out, in a benchmark, without a reference that rules can read"""
 
-    def budget(self, problem_id: str) -> int:
-        """Tokens that an attempt at a problem may write: the configured number, or what the context leaves."""
-        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
+    def pair(self, problem_id: str, attempt: int) -> tuple[list[int], list[int]]:
+        """What teacher and student read before an attempt."""
+        theirs, ours = self.prompts[problem_id]
+        return (self.privileged[problem_id] if shown_at(attempt) else theirs), ours
+
+    def budget(self, problem_id: str, attempt: int) -> int:
+        """Tokens that an attempt may write: the configured number, or what the context leaves."""
+        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.pair(problem_id, attempt))))
 
 
 def prepare(config: GenerateConfig) -> Prepared:
@@ -70,33 +79,36 @@ def prepare(config: GenerateConfig) -> Prepared:
         EndpointJudge(config.judge_url, config.judge_model).probe()
     teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
     student = load(config.student, "student", config.student_device, config.student_dtype)
-    vocabulary.check_shared(teacher.tokenizer, student.tokenizer)
-    texts = {
-        p.id: [prompt_text(side.tokenizer, p.question, config.system) for side in (teacher, student)] for p in problems
-    }
-    style = completion_style(student.tokenizer, config.opening, next(iter(texts.values()))[1])
-    prompts = {
-        i: (encode(teacher.tokenizer, theirs), encode(student.tokenizer, ours)) for i, (theirs, ours) in texts.items()
-    }
-    capacity = _capacity(config, teacher, student, prompts, style)
+    ours = Vocabulary.of(student.model, student.tokenizer)
+    alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
+    theirs = config.system if config.teacher_system is None else config.teacher_system
+    prompts = make_prompts(
+        problems, teacher.tokenizer, student.tokenizer, (theirs, config.system), config.opening, config.think,
+        config.privileged,
+    )  # fmt: skip
+    capacity = _capacity(config, teacher, student, prompts)
     for side, name in ((teacher, config.teacher), (student, config.student)):
         check_architecture(side.model, capacity, name)
-    ends = vocabulary.end_ids(student.model, student.tokenizer)
     rules = Rules(
         gate=parse_gate(config.gate),
         proposals=config.proposals,
         teacher=Sampling(**vars(config.teacher_sampling)),
         student=Sampling(**vars(config.student_sampling)),
         gate_sees_shaped=config.gate_sees == "shaped",
-        known_V=vocabulary.known_ids(student.tokenizer, teacher.model, student.model),
-        teacher_ends=tuple(vocabulary.end_ids(teacher.model, teacher.tokenizer)),
-        end_id=student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else ends[0],
+        teacher_of_V=alignment.teacher_of_V,
+        known_V=alignment.known_V,
+        teacher_ends=alignment.teacher_ends,
+        end_id=alignment.end_id,
+        spelled=_spelled(config, alignment, student),
     )
-    stops = Stops(frozenset(ends), config.max_fallback, config.repetition_window)
+    stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
-    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity, remarks)
+    return Prepared(
+        config, problems, teacher, student, alignment, prompts.style, prompts.pairs, prompts.privileged, rules, stops,
+        slots, capacity, remarks,
+    )  # fmt: skip
 
 
 def drafts(config: GenerateConfig) -> int | None:
@@ -104,19 +116,36 @@ def drafts(config: GenerateConfig) -> int | None:
     return None if config.draft_length == "auto" else config.draft_length
 
 
-def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: dict[str, tuple], style: Style) -> int:
+def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: Prompts) -> int:
     """Positions per slot: the longest prompt and the whole budget, unless a model's context is shorter."""
-    longest, problem_id = max((max(map(len, pair)), i) for i, pair in prompts.items())
+    longest, problem_id = max(
+        (max(len(theirs), len(ours), len(prompts.privileged.get(i, ()))), i)
+        for i, (theirs, ours) in prompts.pairs.items()
+    )
     context = min(
         getattr(side.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
         for side in (teacher, student)
     )
-    if longest + len(style.forced) + 1 > context:
+    if longest + len(prompts.style.forced) + 1 > context:
         raise ValueError(
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
             "leave that problem out or take models with a longer context"
         )
     return int(min(longest + config.max_tokens - 1, context))
+
+
+def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | None, int]:
+    """What the engine feeds the teacher for a token of the student's, None where the ids are the same, and the most
+    ids that it takes."""
+    if alignment.teacher_of_V is None:
+        return None, 1
+    return alignment.to_teacher, max(map(len, alignment.spellings.values()), default=1)
+
+
+def _spelled(config: GenerateConfig, alignment: Alignment, student: Loaded) -> Spelled | None:
+    if config.spelled == "student" or not alignment.products:
+        return None
+    raise ValueError("--spelled product needs passes of the teacher that the local engine does not make: use student")
 
 
 def flat_config(prepared: Prepared) -> dict[str, Any]:
@@ -139,6 +168,11 @@ class Progress:
     teacher_tokens: int
     student_tokens: int
     """of the attempts that have ended"""
+    started: int = 0
+    """attempts taken up by this start"""
+    rows: int = 0
+    """attempts in flight, and what they have written: the load of the next block"""
+    written: int = 0
 
 
 def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
@@ -151,10 +185,10 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         Checker(config.check_workers, config.check_deadline, _endpoint(config)) as checker,
         interruptible() as interrupted,
     ):
-        plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
+        plan = make_plan(prepared, store.verdicts())
         engine = LocalEngine(
             prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-            prepared.slots, prepared.capacity, drafts(config),
+            prepared.slots, prepared.capacity, drafts(config), *spelling(prepared.alignment),
         )  # fmt: skip
 
         def keep(trace: Trace, verdict: str) -> None:
@@ -173,13 +207,17 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 progress.teacher_tokens += int((trace.source == TEACHER).sum())
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
-            engine.admit([_request(prepared, *pair) for pair in plan.take(engine.free)], keep=plan.wanted())
+            wanted = [(i, shown) for i in plan.wanted() for shown in ("", config.privileged)]
+            taken = plan.take(engine.free)
+            engine.admit([_request(prepared, *pair) for pair in taken], keep=wanted)
+            progress.started += len(taken)
             for finished in engine.step():
                 trace = to_trace(finished, prepared, plan.problems[finished.key[0]].kind)
                 judging[checker.submit(plan.problems[trace.problem_id], trace.answer or None)] = trace
             if not engine.rows and judging:
                 wait(judging, return_when=FIRST_COMPLETED)
             progress.tokens = engine.work.tokens
+            progress.rows, progress.written = len(engine.rows), sum(row.written for row in engine.rows)
             tell(progress)
             if not engine.rows and not judging:
                 break
@@ -188,14 +226,24 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         return not interrupted()
 
 
+def make_plan(prepared: Prepared, done: dict[str, dict[int, str]]) -> Plan:
+    """The attempts that are owed, given the verdicts of those that are stored."""
+    config, first, rescue = prepared.config, 0, None
+    if config.privileged and config.privileged_when == "always":
+        first = PRIVILEGED[config.privileged]
+    elif config.privileged:
+        rescue = PRIVILEGED[config.privileged]
+    return Plan(prepared.problems, done, config.attempts, config.until_correct, config.max_attempts, first, rescue)
+
+
 def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
-    teacher_prompt, student_prompt = prepared.prompts[problem.id]
+    teacher_prompt, student_prompt = prepared.pair(problem.id, attempt)
     return Request(
         key=(problem.id, attempt),
-        prompts=problem.id,
+        prompts=(problem.id, shown_at(attempt)),
         teacher_prompt=teacher_prompt,
         student_prompt=student_prompt,
-        noise=attempt_noise(prepared.config.seed, problem.id, attempt, prepared.budget(problem.id)),
+        noise=attempt_noise(prepared.config.seed, problem.id, attempt, prepared.budget(problem.id, attempt)),
         forced=prepared.style.forced,
     )
 
@@ -222,6 +270,7 @@ def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
         answer_text=answer_text,
         answer=found.answer if found else "",
         found_by=found.rule if found else "",
+        privileged=shown_at(attempt),
         seconds=finished.seconds,
     )
 

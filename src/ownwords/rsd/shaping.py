@@ -45,18 +45,6 @@ def raw_logprobs(logits_BV: torch.Tensor, known_V: torch.Tensor | None = None) -
     return torch.log_softmax(logits_BV, dim=-1)
 
 
-def gather_ends(log_p_BV: torch.Tensor, end_ids: list[int], end_id: int) -> torch.Tensor:
-    """Move the probability of every end-of-turn id in `end_ids` to `end_id`: a model may end its turn in several
-    ways, the trace ends in one."""
-    if end_ids == [end_id]:
-        return log_p_BV
-    total_B = log_p_BV[:, end_ids].logsumexp(-1)
-    moved_BV = log_p_BV.clone()
-    moved_BV[:, end_ids] = IMPOSSIBLE
-    moved_BV[:, end_id] = total_B
-    return moved_BV
-
-
 def shape(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Raw log-probabilities to those of the sampled distribution: temperature, then top-k, then top-p, as
     `transformers` and vLLM order them. Returns log-probabilities (nats, fp32) that sum to one."""

@@ -4,7 +4,8 @@ It goes in two halves, as speculation needs it: the student drafts (`draft`), th
 of the drafts (`verify`). A position that nobody drafts ahead takes the same two halves at once (`decide`), so a token
 is one function of (teacher's logits, student's logits, noise) whether it was drafted ahead or not.
 
-Shapes: B rows (positions of any sequences), D positions of a block, V vocabulary.
+Shapes: B rows (positions of any sequences), D positions of a block, V the student's ids, T the teacher's rows, S
+spelled tokens (see `ownwords.rsd.spelled`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ownwords.rsd.draw import draw, settle
 from ownwords.rsd.gates import Gate, Threshold
 from ownwords.rsd.mixture import Mixture, likeliest_refused, mix
 from ownwords.rsd.noise import DRAFT
-from ownwords.rsd.shaping import Sampling, gather_ends, raw_logprobs, shape
+from ownwords.rsd.shaping import Sampling, raw_logprobs, shape
+from ownwords.rsd.spelled import Spelled, with_products
+from ownwords.rsd.teacher import teacher_logprobs
 
 ELEMENTS = 1 << 22
 """Rows are worked through in groups of at most this many logits. About a dozen fp32 tensors of that size live at
@@ -35,12 +38,16 @@ class Rules:
     student: Sampling = Sampling()
     gate_sees_shaped: bool = False
     """the gate looks at the shaped instead of the raw probabilities"""
+    teacher_of_V: torch.Tensor | None = None
+    """int64: the teacher's id of each student id, -1 where it has none; None where both have the same ids"""
     known_V: torch.Tensor | None = None
-    """bool: ids that the tokenizer knows; None for all"""
+    """bool: ids that the student's tokenizer knows; None for all"""
     teacher_ends: tuple[int, ...] = ()
-    """the teacher's end-of-turn ids; their probability moves to `end_id` before the gate looks"""
+    """the teacher's end-of-turn ids, by its own numbers; their probability moves to `end_id` before the gate looks"""
     end_id: int = -1
     """the student's end-of-turn id"""
+    spelled: Spelled | None = None
+    """student-only tokens that the teacher may propose; None for none"""
 
 
 @dataclass(frozen=True)
@@ -70,20 +77,29 @@ class Step:
 
 def student_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(log_q_BV, log_F_BV): the student's raw and its sampled distribution."""
-    if rules.known_V is not None:
-        logits_BV = logits_BV[:, : len(rules.known_V)]
-    log_q_BV = raw_logprobs(logits_BV, rules.known_V)
+    ids_V = rules.known_V if rules.teacher_of_V is None else rules.teacher_of_V
+    log_q_BV = raw_logprobs(logits_BV[:, : None if ids_V is None else len(ids_V)], rules.known_V)
     return log_q_BV, shape(log_q_BV, rules.student)
 
 
-def teacher_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log_p_BV, log_P_BV): the teacher's raw and its sampled distribution."""
-    if rules.known_V is not None:
-        logits_BV = logits_BV[:, : len(rules.known_V)]
-    log_p_BV = raw_logprobs(logits_BV, rules.known_V)
-    if rules.teacher_ends:
-        log_p_BV = gather_ends(log_p_BV, list(rules.teacher_ends), rules.end_id)
+def teacher_voice(
+    rules: Rules, logits_BT: torch.Tensor, spelled_log_p_BS: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log_p_BV, log_P_BV): the teacher's raw and its sampled distribution.
+
+    `spelled_log_p_BS` holds the products of `rules.spelled`, -inf where they were not asked for.
+    """
+    assert (rules.spelled is None) == (spelled_log_p_BS is None), "products for rules without them, or the reverse"
+    log_p_BV = teacher_log_p(rules, logits_BT)
+    if rules.spelled is not None:
+        log_p_BV = with_products(log_p_BV, rules.spelled, spelled_log_p_BS)
     return log_p_BV, shape(log_p_BV, rules.teacher)
+
+
+def teacher_log_p(rules: Rules, logits_BT: torch.Tensor) -> torch.Tensor:
+    """log_p_BV: what "the teacher's raw probability" means everywhere (the gate, the record): at temperature 1, over
+    the ids that both models have, the teacher's ends at the student's. Products are not in it yet."""
+    return teacher_logprobs(logits_BT, rules.teacher_of_V, rules.known_V, rules.teacher_ends, rules.end_id)
 
 
 def mixture_of(
@@ -95,10 +111,13 @@ def mixture_of(
 
 
 def positions(
-    rules: Rules, teacher_logits_BV: torch.Tensor, student_logits_BV: torch.Tensor
+    rules: Rules,
+    teacher_logits_BT: torch.Tensor,
+    student_logits_BV: torch.Tensor,
+    spelled_log_p_BS: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Mixture]:
     """(log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture): all of it at once, for whoever has both models' logits."""
-    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BV)
+    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
     log_q_BV, log_F_BV = student_voice(rules, student_logits_BV)
     log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, log_F_BV)
     return log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture
@@ -118,19 +137,26 @@ def draft(rules: Rules, student_logits_BV: torch.Tensor, u_B: torch.Tensor, forc
 
 
 def verify(
-    rules: Rules, teacher_logits_BV: torch.Tensor, drafted: Draft, u_B4: torch.Tensor, forced_B: torch.Tensor
+    rules: Rules,
+    teacher_logits_BT: torch.Tensor,
+    drafted: Draft,
+    u_B4: torch.Tensor,
+    forced_B: torch.Tensor,
+    spelled_log_p_BS: torch.Tensor | None = None,
 ) -> Step:
-    """Settle every drafted row by the teacher's logits and the noise `u_B4` (float64) of its token. A row of which the
-    draft was refused holds the replacement; whatever was drafted after it is void."""
+    """Settle every drafted row by the teacher's logits and the noise `u_B4` (float64) of its token; `spelled_log_p_BS`
+    see `teacher_voice`. A row of which the draft was refused holds the replacement; whatever was drafted after it is
+    void."""
     parts = [
         _verify(
             rules,
-            teacher_logits_BV[rows],
+            teacher_logits_BT[rows],
             Draft(drafted.token_B[rows], drafted.log_q_BV[rows], drafted.log_F_BV[rows]),
             u_B4[rows],
             forced_B[rows],
+            None if spelled_log_p_BS is None else spelled_log_p_BS[rows],
         )
-        for rows in _groups(teacher_logits_BV)
+        for rows in _groups(teacher_logits_BT)
     ]
     return Step(*(_joined([getattr(part, name) for part in parts]) for name in Step.__dataclass_fields__))
 
@@ -153,15 +179,17 @@ def alone(drafted: Draft) -> Step:
 
 def decide(
     rules: Rules,
-    teacher_logits_BV: torch.Tensor,
+    teacher_logits_BT: torch.Tensor,
     student_logits_BV: torch.Tensor,
     u_B4: torch.Tensor,
     forced_B: torch.Tensor | None = None,
+    spelled_log_p_BS: torch.Tensor | None = None,
 ) -> Step:
     """One token per row without any drafting ahead."""
     if forced_B is None:
         forced_B = torch.full((len(u_B4),), -1, device=u_B4.device)
-    return verify(rules, teacher_logits_BV, draft(rules, student_logits_BV, u_B4[:, DRAFT], forced_B), u_B4, forced_B)
+    drafted = draft(rules, student_logits_BV, u_B4[:, DRAFT], forced_B)
+    return verify(rules, teacher_logits_BT, drafted, u_B4, forced_B, spelled_log_p_BS)
 
 
 def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
@@ -174,8 +202,8 @@ def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
     return 1 + agrees_BD.long().cumprod(-1).sum(-1)
 
 
-def _verify(rules: Rules, teacher_logits_BV, drafted: Draft, u_B4, forced_B) -> Step:
-    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BV)
+def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spelled_log_p_BS) -> Step:
+    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
     log_q_BV = drafted.log_q_BV
     log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, drafted.log_F_BV)
     token_B, heads_B = settle(mixture, drafted.token_B, u_B4)

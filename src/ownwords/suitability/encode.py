@@ -8,7 +8,8 @@ import numpy as np
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.prompts import THINK, chat_text, completion_style, encode
+from ownwords.generation.config import THINK
+from ownwords.generation.prompts import chat_text, completion_style, encode
 from ownwords.suitability.forward import Sample
 from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.rows import clean

@@ -47,7 +47,7 @@ SCHEMAS = {
     "tokens": pa.schema(
         [("problem_id", _TEXT), ("attempt", _INT)]
         + [(name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in ARRAYS.items()]
-        + [(name, _TEXT) for name in ("finish_reason", "verdict", "judged_by", "answer", "found_by")]
+        + [(name, _TEXT) for name in ("finish_reason", "verdict", "judged_by", "answer", "found_by", "privileged")]
         + [("selected", pa.bool_())]
         + [("not_selected_because", _TEXT), ("fallback_rate", pa.float64())]
     ),
@@ -132,6 +132,7 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
         "judged_by": trace.judged_by,
         "answer": trace.answer,
         "found_by": trace.found_by,
+        "privileged": trace.privileged,
         "selected": not why_not,
         "not_selected_because": why_not,
         "fallback_rate": trace.fallback_rate,

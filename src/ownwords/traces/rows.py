@@ -26,7 +26,7 @@ CREATE TABLE problems (
 CREATE TABLE traces (
     problem_id TEXT NOT NULL REFERENCES problems (id), attempt INTEGER NOT NULL, digest TEXT NOT NULL,
     finish_reason TEXT NOT NULL, verdict TEXT NOT NULL, judged_by TEXT NOT NULL, seconds REAL NOT NULL,
-    found_by TEXT NOT NULL, answer TEXT NOT NULL,
+    found_by TEXT NOT NULL, privileged TEXT NOT NULL, answer TEXT NOT NULL,
     answer_text TEXT NOT NULL, thinking TEXT NOT NULL, prompt_ids BLOB NOT NULL, token_ids BLOB NOT NULL,
     source BLOB NOT NULL, teacher_logprob BLOB NOT NULL, student_logprob BLOB NOT NULL, student_rank BLOB NOT NULL,
     pass_mass BLOB NOT NULL, refused_id BLOB NOT NULL, refused_prob BLOB NOT NULL,

@@ -54,6 +54,8 @@ class Trace:
     """one of `VERDICTS`"""
     judged_by: str = "rules"
     """`rules`, or `endpoint` for the verdict of a language model"""
+    privileged: str = ""
+    """what the teacher was shown beside the question: `answer`, `solution`, or nothing"""
     seconds: float = 0.0
     """from admission to the last token"""
 

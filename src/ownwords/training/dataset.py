@@ -16,7 +16,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.generation.models import Loaded, load
-from ownwords.generation.prompts import THINK, encode, prompt_text
+from ownwords.generation.config import THINK
+from ownwords.generation.prompts import encode, prompt_text
 from ownwords.traces.select import Selection
 from ownwords.training import masks
 from ownwords.training.confidence import with_column

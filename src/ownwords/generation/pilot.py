@@ -1,0 +1,160 @@
+"""`ownwords pilot`: a few problems under a few gates, measured as the whole run would be made."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
+from ownwords.generation.run import Prepared, Progress, generate, prepare
+from ownwords.problems.problem import Problem
+from ownwords.rsd.gates import parse_gate
+from ownwords.traces.store import Store
+from ownwords.traces.summary import Summary, summarise
+
+GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
+PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """All of it, gate by gate."""
+
+    prepared: Prepared
+    """the whole run"""
+    arms: list[Arm]
+    summaries: list[Summary]
+    forecasts: list[Forecast]
+    suggested: str
+    """a gate"""
+    peak_bytes: int
+    """of the GPUs' memory, or of this process's where there is none"""
+
+
+def run_pilot(
+    config: GenerateConfig, gates: Sequence[str], size: int, tell: Callable[[str, Progress], None]
+) -> Pilot | None:
+    """Make a pilot of `size` problems into `config.run`, a folder per gate; None if it was interrupted.
+
+    The problems are drawn at random from those of the run. Where the run makes a fixed number of attempts, the pilot
+    makes as many more as fill the engine's slots: a speed is worth little at another batch size.
+    Raises ValueError where the folder exists: what has been made cannot be timed again.
+    """
+    gates = list(dict.fromkeys(str(parse_gate(gate)) for gate in gates))
+    if size < 2:
+        raise ValueError(f"{size} problems, expected at least 2: an interval needs to see how problems differ")
+    if config.run.exists():
+        raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
+    prepared = prepare(config)
+    if len(prepared.problems) < 2:
+        raise ValueError(f"{config.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
+    sample = random.Random(config.seed).sample(prepared.problems, min(size, len(prepared.problems)))
+    arms, summaries = [], []
+    for gate in gates:
+        arm = with_gate(prepared, gate, sample)
+        clock = Clock(lambda progress, gate=gate: tell(gate, progress))
+        if not generate(arm, clock):
+            return None
+        summary, measured = measure(arm, prepared.config, clock.blocks)
+        arms.append(measured)
+        summaries.append(summary)
+    forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots) for arm in arms]
+    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes())
+    write(pilot, config.run / "pilot.json")
+    return pilot
+
+
+def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
+    """The run's own preparation for one gate and the pilot's problems."""
+    attempts = prepared.config.attempts
+    if scales(prepared.config):
+        attempts = max(attempts, -(-prepared.slots // len(sample)))
+    folder = prepared.config.run / gate.replace(":", "-")
+    config = replace(prepared.config, run=folder, gate=gate, attempts=attempts).resolved()
+    return replace(
+        prepared,
+        config=config,
+        problems=sample,
+        rules=replace(prepared.rules, gate=parse_gate(gate)),
+        stops=replace(prepared.stops, max_fallback=config.max_fallback),
+    )
+
+
+def scales(config: GenerateConfig) -> bool:
+    """Every problem gets the same number of attempts, so that more of them say the same as fewer."""
+    return not config.until_correct and not (config.privileged and config.privileged_when == "unsolved")
+
+
+class Clock:
+    """Listens to a run, and times its blocks."""
+
+    def __init__(self, tell: Callable[[Progress], None]):
+        self.tell = tell
+        self.rows: list[tuple[float, ...]] = []
+        self.last: tuple[float, int, int, int, int] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if self.last:
+            then, rows, written, started, tokens = self.last
+            taken = progress.started - started
+            if rows + taken:  # else it has waited for verdicts
+                self.rows.append((now - then, rows + taken, written, taken, progress.tokens - tokens))
+        self.last = (now, progress.rows, progress.written, progress.started, progress.tokens)
+        self.tell(progress)
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """blocks_I5, see `Arm`."""
+        return np.array(self.rows)
+
+
+def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tuple[Summary, Arm]:
+    """What has been made with one gate."""
+    outcomes, lengths = [], []
+    with Store.read(arm.config.run) as store:
+        summary = summarise(store.traces())
+        for _, group in groupby(store.traces(), key=lambda trace: trace.problem_id):
+            attempts = [(len(trace.token_ids), trace.verdict == "correct") for trace in group]
+            made, tokens, correct = len(attempts), sum(n for n, _ in attempts), sum(right for _, right in attempts)
+            lengths += [n for n, _ in attempts]
+            if scales(whole):
+                k = whole.attempts
+                outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
+            else:
+                outcomes.append(Outcome(tokens, made, float(correct > 0)))
+    arrays = (np.array(lengths), blocks_I5)
+    return summary, Arm(arm.config.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
+
+
+def peak_bytes() -> int:
+    if torch.cuda.is_available():
+        return sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def write(pilot: Pilot, path: Path) -> None:
+    """The figures as JSON."""
+    gates = {
+        arm.gate: {
+            "acceptance": arm.acceptance,
+            "pass_mass": arm.pass_mass,
+            "attempts": summary.attempts,
+            "verified": summary.verified,
+            "forecast": asdict(prediction),
+        }
+        for arm, summary, prediction in zip(pilot.arms, pilot.summaries, pilot.forecasts, strict=True)
+    }
+    figures = {"suggested": pilot.suggested, "peak_bytes": pilot.peak_bytes, "gates": gates}
+    path.write_text(json.dumps(figures, indent=2) + "\n")
