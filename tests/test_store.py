@@ -384,7 +384,7 @@ def test_the_shortest_is_picked_per_problem_and_the_lower_attempt_among_equals()
 def test_mistakes_in_a_selection():
     with pytest.raises(ValueError, match="max_fallback is 50, expected a share from 0 to 1"):
         Selection(max_fallback=50)
-    with pytest.raises(ValueError, match="pick is 'longest', expected one of shortest, all"):
+    with pytest.raises(ValueError, match="pick is 'longest', expected one of shortest, random, surprisal, all"):
         Selection(pick="longest")
 
 
