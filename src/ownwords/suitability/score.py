@@ -85,11 +85,8 @@ def _device(config: ScoreConfig, worker: int) -> str:
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
-    if (
-        out.exists()
-        and not (out / "config.yaml").exists()
-        and (held := sorted({p.name for p in out.iterdir()} - {"lock"}))
-    ):
+    held = sorted({file.name for file in out.iterdir()} - {"lock"}) if out.exists() else []
+    if held and "config.yaml" not in held:
         raise ValueError(f"{out} is not empty and no scores directory (it holds {held[0]}): name another --out")
 
 
