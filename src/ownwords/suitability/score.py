@@ -40,6 +40,7 @@ def score(
 
     Raises ValueError where set, student or directory cannot be used, DiskFull if there is no room.
     """
+    _refuse_foreign(config.out)
     found = survey(config)
     student = load(config.student, "student", _device(config, 0), config.dtype)
     known_ids(student.tokenizer, student.model, student.model)
@@ -81,13 +82,17 @@ def _device(config: ScoreConfig, worker: int) -> str:
     return config.device
 
 
-def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> int:
-    """Make the directory, or take it up again; the lock to close. Raises ValueError if it holds something else."""
+def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
-    path = out / "config.yaml"
-    if not path.exists() and out.exists() and (held := sorted({p.name for p in out.iterdir()} - {"lock"})):
+    held = sorted({file.name for file in out.iterdir()} - {"lock"}) if out.exists() else []
+    if held and "config.yaml" not in held:
         raise ValueError(f"{out} is not empty and no scores directory (it holds {held[0]}): name another --out")
+
+
+def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> int:
+    """Make the directory, or take it up again; the lock to close. Raises ValueError if it was made otherwise."""
+    path = out / "config.yaml"
     out.mkdir(parents=True, exist_ok=True)
     lock = lock_for_writing(out)
     if not path.exists():
