@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ownwords.answers.text import is_words
+from ownwords.answers.judge import is_language
 from ownwords.generation.config import GenerateConfig
 from ownwords.problems.overlap import benchmarks_at_hand, overlapping
 from ownwords.problems.problem import Problem
@@ -25,7 +25,7 @@ def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]
     remarks = {}
     if bad:
         remarks["left out"] = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:3])}"
-    language = sum(p.kind == "math" and is_words(p.answer) for p in problems)
+    language = sum(p.kind == "math" and is_language(p.answer) for p in problems)
     if language and not config.judge_url:
         remarks["references"] = f"{language} are language, compared word by word; --judge-url has them judged"
     found = [
