@@ -10,8 +10,7 @@ import pytest
 
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer
-from ownwords.answers.judge import by_mathematics, judge
-from ownwords.answers.text import is_words
+from ownwords.answers.judge import by_mathematics, is_language, judge
 from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
 
@@ -54,12 +53,12 @@ def test_hand_written_pairs():
         ("B", "the answer", "choice", "unparsable"),
         ("1e999", "2e999", "math", "incorrect"),
         ("9" * 5000, "9" * 5000, "math", "correct"),
-        ("1/0", "2/0", "math", "incorrect"),
+        (r"\sqrt{2}", "(" * 50 + "2" + ")" * 50, "math", "unparsable"),
+        (r"\sqrt{2}", "(" * 10 + r"\sqrt{2}" + ")" * 10, "math", "correct"),
     ],
 )
 def test_what_is_neither_right_nor_wrong(reference, answer, kind, found):
-    said = verdict(reference, answer, kind=kind)
-    assert said == found or (answer == "2/0" and said in ("unparsable", "unverifiable"))
+    assert verdict(reference, answer, kind=kind) == found
 
 
 HOSTILE = [
@@ -87,7 +86,7 @@ def test_fifty_hostile_expressions_cost_a_verdict_each():
     """Every verdict comes within the deadline (and the replacing of a worker), memory stays under the ceiling, four
     workers are as good as new afterwards, and nothing was executed."""
     assert len(HOSTILE) >= 50
-    deadline = 1.0
+    deadline = 0.5
     with Checker(workers=4, deadline=deadline) as checker:
         warm = [checker.submit(Problem("q", r"\frac{1}{2}"), "0.5") for _ in range(4)]
         assert {future.result() for future in warm} == {"correct"}
@@ -136,7 +135,7 @@ def test_references_verify_against_themselves(data, file):
         assert judge(p.kind, p.answer, p.answer, p.question, p.metadata) == "correct", p.answer
         boxed = extract_answer(f"So it is \\boxed{{{p.answer}}}.")
         assert boxed and judge(p.kind, p.answer, boxed, p.question, p.metadata) == "correct", p.answer
-    words = sorted(p.answer for p in problems if p.kind == "math" and is_words(p.answer))
+    words = sorted(p.answer for p in problems if p.kind == "math" and is_language(p.answer))
     expected = LANGUAGE.get(file, [])
     assert len(words) == len(expected)
     assert all(found.startswith(start) for found, start in zip(words, sorted(expected)))
@@ -145,5 +144,5 @@ def test_references_verify_against_themselves(data, file):
 @pytest.mark.parametrize("file", ["math500/test.jsonl", "small_sets/olympiadbench_test.jsonl"])
 def test_references_are_read_as_mathematics(data, file):
     """Behind the equal text stands a reading: every reference that is no language verifies by it alone."""
-    answers = [p.answer for p in load_problems(str(data / file)) if not is_words(p.answer)]
+    answers = [p.answer for p in load_problems(str(data / file)) if not is_language(p.answer)]
     assert {a: v for a in answers if (v := by_mathematics(a, a)) != "correct"} == {}

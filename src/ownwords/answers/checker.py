@@ -24,22 +24,27 @@ ASKING = 8
 """answers that the judge of an endpoint is asked about at once"""
 STARTUP = 120.0
 """seconds within which a worker must have loaded its libraries"""
-START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker import main; main()"
+START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker import main; main(*sys.argv[2:])"
 """run with -P and the folder that holds this package: a `queue.py` in the user's folder is not taken for Python's"""
 
 
 class Worker:
-    """One judging process, started when it is first needed."""
+    """One judging process, started when it is first needed, with the libraries that are needed then."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
+        self.extra = ""
 
     def ask(self, request: dict, deadline: float) -> str:
         """The verdict on a request; `timeout` if none comes within `deadline` seconds, `unverifiable` if the process
         dies. Either way the next request gets a new process."""
+        extra = "reasoning_gym" if request["kind"].startswith("gym:") else ""
+        if extra and not self.extra:
+            self.stop()  # a library is loaded before a deadline runs, not within it
         if self.process is None:
+            self.extra = extra
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2])],
+                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), extra],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for us; the worker ends when its input does

@@ -10,7 +10,10 @@ from typing import Any
 
 from ownwords.answers.choices import judge_choice
 from ownwords.answers.quantity import read_quantity, same_quantity
-from ownwords.answers.text import is_words, latex, same_text
+from ownwords.answers.text import depth, is_words, latex, same_text
+
+DEEPEST = 20
+"""levels of brackets in an answer; what nests deeper is no answer, and parsers need exponential time for some of it"""
 
 
 def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
@@ -22,6 +25,11 @@ def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[
         options = metadata.get("options", ())
         return judge_choice(reference, answer, options, lambda a, b: by_mathematics(a, b) == "correct")
     return "correct" if same_text(reference, answer) else by_mathematics(reference, answer)
+
+
+def is_language(text: str) -> bool:
+    """Whether a reference or an answer is words, and neither a quantity nor a formula."""
+    return is_words(text) and read_quantity(text) is None
 
 
 def _gym(task: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
@@ -38,9 +46,9 @@ def by_mathematics(reference: str, answer: str) -> str:
     expected, given = read_quantity(reference), read_quantity(answer)
     if expected and given and (same := same_quantity(expected, given)) is not None:
         return "correct" if same else "incorrect"
-    if not expected and is_words(reference):
+    if is_language(reference):
         return "unverifiable"
-    if not given and is_words(answer):
+    if is_language(answer) or depth(answer) > DEEPEST:
         return "unparsable"
     from math_verify import parse, verify
 

@@ -114,8 +114,8 @@ def read_unit(text: str, apart: bool = True) -> Unit | None:
     parts = [part for given in parts for part in SYNONYMS.get(given.strip().lower(), given).split("/")]
     if parts == [""]:
         return Unit()
-    units = [_simple(part.strip(), apart) for part in parts]
-    if len(units) > 2 or None in units:
+    units = [unit for part in parts if (unit := _simple(part.strip(), apart))]
+    if len(units) > 2 or len(units) < len(parts):
         return None
     over, *under = units
     size = over.size / under[0].size if under else over.size

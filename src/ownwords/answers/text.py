@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 UNICODE = {
@@ -53,6 +54,12 @@ def same_text(reference: str, answer: str) -> bool:
     if a == b:
         return bool(a)
     return bool(NUMBER.fullmatch(a) and NUMBER.fullmatch(b)) and _canonical(a) == _canonical(b)
+
+
+def depth(text: str) -> int:
+    """How many brackets are open at once, at most."""
+    steps = (1 if sign in "([{" else -1 if sign in ")]}" else 0 for sign in text)
+    return max(itertools.accumulate(steps, lambda level, step: max(0, level + step), initial=0))
 
 
 def is_words(text: str) -> bool:

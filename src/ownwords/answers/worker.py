@@ -6,11 +6,11 @@ prints can be taken for a verdict.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 
 MEMORY = 2 << 30
 """bytes of address space; an expression that wants more fails here, not on the machine"""
@@ -18,7 +18,8 @@ GROWN = MEMORY >> 1
 """bytes in memory after a verdict; a worker that holds more asks to be replaced"""
 
 
-def main() -> None:
+def main(extra: str = "") -> None:
+    """`extra`: a library to load besides, if it is installed: reasoning_gym takes as long as all others together."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
@@ -38,7 +39,9 @@ def main() -> None:
         answers.write(json.dumps({"verdict": verdict, "grown": _resident() > GROWN}) + "\n")
         answers.flush()
 
-    _warm(judge)
+    judge("math", "x+1", "1+x", "", {})
+    if extra and importlib.util.find_spec(extra):
+        importlib.import_module(extra)
     answer("ready")
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -62,15 +65,6 @@ def _resident() -> int:
             return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
-
-
-def _warm(judge: Callable[..., str]) -> None:
-    """Load the libraries before the first deadline runs."""
-    judge("math", "x+1", "1+x", "", {})
-    try:
-        import reasoning_gym  # noqa: F401
-    except ImportError:
-        pass
 
 
 if __name__ == "__main__":

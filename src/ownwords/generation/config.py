@@ -61,7 +61,7 @@ class GenerateConfig:
     """the column of the reference answer, where its name does not tell"""
     skip_bad_rows: Annotated[bool, Parameter(negative="")] = False
     """leave out the rows that cannot be read instead of stopping; the plan counts them"""
-    check_overlap: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    check_overlap: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
     """benchmarks (files, or what --problems takes) that no problem should be in: the plan counts those that share 13
     words in a row; the known ones below the folder in OWNWORDS_DATA are looked at without being named"""
     limit: int | None = None

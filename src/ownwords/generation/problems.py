@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ownwords.answers.text import is_words
+from ownwords.answers.judge import is_language
 from ownwords.generation.config import GenerateConfig
 from ownwords.problems.overlap import benchmarks_at_hand, overlapping
 from ownwords.problems.problem import Problem
@@ -25,14 +25,17 @@ def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]
     remarks = {}
     if bad:
         remarks["left out"] = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:3])}"
-    language = sum(p.kind == "math" and is_words(p.answer) for p in problems)
+    language = sum(p.kind == "math" and is_language(p.answer) for p in problems)
     if language and not config.judge_url:
-        remarks["references"] = f"{language} are language, compared word by word; --judge-url has them judged"
-    found = [
-        f"{len(hits)} of {len(problems)} share 13 words with {Path(name).name} (first: {hits[0].id})"
-        for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()])
-        if (hits := overlapping(problems, load_problems(name)))
-    ]
-    if found or config.check_overlap:
-        remarks["overlap"] = "; ".join(found) or f"none with {', '.join(config.check_overlap)}"
+        remarks["references"] = (
+            f"{language} of {len(problems)} in words, which an answer must repeat; --judge-url asks a model"
+        )
+    found = []
+    for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()]):
+        hits = overlapping(problems, load_problems(name))
+        if hits or name in config.check_overlap:
+            first = f" (first: {hits[0].id})" if hits else ""
+            found.append(f"{len(hits)} of {len(problems)} share 13 words with {'/'.join(Path(name).parts[-2:])}{first}")
+    if found:
+        remarks["overlap"] = "; ".join(found)
     return problems, remarks

@@ -52,8 +52,7 @@ def data_card(store: Store, rows: Mapping[str, int], title: str, licence: str = 
         ),
         "Models, problems and licences": _table(
             ["", "name", "licence"],
-            ["teacher", public_name(config["teacher"]), licence_of(config["teacher"], "model")],
-            ["student", public_name(config["student"]), licence_of(config["student"], "model")],
+            *([side, _model(config[side], side), licence_of(config[side], "model")] for side in ("teacher", "student")),
             *(["problems", f"{source} ({n})", _source_licence(config, source)] for source, n in sources.items()),
             ["these traces", title, licence],
         ),
@@ -61,7 +60,7 @@ def data_card(store: Store, rows: Mapping[str, int], title: str, licence: str = 
         "How to load it": _loading(title, rows),
         "How it was made": (
             f"```bash\n{command(store)}\n```\n\n"
-            + _table(["setting", "value"], *([key, public_name(value)] for key, value in config.items()))
+            + _table(["setting", "value"], *([key, public_name(value)] for key, value in _settings(store).items()))
             + "\n\n"
             + _table(["made with", "version"], *([name, value] for name, value in store.versions.items()))
         ),
@@ -73,11 +72,16 @@ def data_card(store: Store, rows: Mapping[str, int], title: str, licence: str = 
 def command(store: Store) -> str:
     """The command that makes the traces again, on the machine that has the models and the problems."""
     words = ["ownwords", "generate", "--run", "RUN"]
-    for key in [*store.identity, "attempts", "until_correct", "max_attempts", "limit"]:
-        value = store.config.get(key)
-        if value is not None and key not in NOT_FLAGS:
+    for key, value in _settings(store).items():
+        if key not in NOT_FLAGS:
             words += [f"--{key.replace('_', '-')}", public_name(value)]
     return shlex.join(words)
+
+
+def _settings(store: Store) -> dict[str, Any]:
+    """What decides the traces and how many there are; where and how fast they were made is nobody's business."""
+    keys = [*store.identity, "attempts", "until_correct", "max_attempts", "limit"]
+    return {key: store.config[key] for key in keys if store.config.get(key) is not None}
 
 
 def public_name(value: Any) -> str:
@@ -106,6 +110,10 @@ def licence_of(name: str, kind: str) -> str:
         return UNSTATED
     stated = RepoCard(card.read_text(encoding="utf-8", errors="replace"), ignore_metadata_errors=True).data
     return str(stated.get("license") or UNSTATED)
+
+
+def _model(name: str, side: str) -> str:
+    return f"the small {side} that ships with ownwords" if name == "world" else public_name(name)
 
 
 def _source_licence(config: dict[str, Any], source: str) -> str:
