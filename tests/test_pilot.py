@@ -28,28 +28,27 @@ from ownwords.generation.forecast import (
 from ownwords.generation.pilot import run_pilot
 from ownwords.traces.store import Store
 
-COSTS = np.array([0.02, 0.003, 1e-5, 0.004])
+COSTS = np.array([0.02, 0.003, 1e-6, 0.004])
 
 
-def brute_force(lengths, slots: int, per_block: float, costs: np.ndarray) -> float:
-    """Seconds, block by block, of attempts in the order of `simulate`."""
+def brute_force(lengths, slots: int, costs: np.ndarray) -> float:
+    """Seconds, token by token, of attempts in the order of `simulate`."""
     waiting = list(np.random.default_rng(0).permutation(lengths))
     rows, seconds = [], 0.0
     while waiting or rows:
         taken = min(slots - len(rows), len(waiting))
-        rows += [[math.ceil(waiting.pop(0) / per_block), 0.0] for _ in range(taken)]
-        # over the block they write `per_block` each: half of it is there on average
-        written = sum(w for _, w in rows) + per_block * len(rows) / 2
+        rows += [[waiting.pop(0), 0.0] for _ in range(taken)]
+        written = sum(w + 0.5 for _, w in rows)  # halfway through the step
         seconds += costs @ [1, len(rows), written, taken]
-        rows = [[left - 1, w + per_block] for left, w in rows if left > 1]
+        rows = [[left - 1, w + 1] for left, w in rows if left > 1]
     return seconds
 
 
 @pytest.mark.parametrize("slots", [1, 7, 64, 500])
-def test_simulated_time_equals_block_by_block(slots):
+def test_simulated_time_equals_token_by_token(slots):
     lengths = np.random.default_rng(1).integers(5, 300, 200)
-    seconds, tokens = simulate(lengths, 200, slots, 3.0, COSTS)
-    assert seconds == pytest.approx(brute_force(lengths, slots, 3.0, COSTS), rel=1e-9)
+    seconds, tokens = simulate(lengths, 200, slots, COSTS)
+    assert seconds == pytest.approx(brute_force(lengths, slots, COSTS), rel=1e-9)
     assert tokens == lengths.sum()
 
 
@@ -59,9 +58,12 @@ def arm_of(
     """A pilot of an invented pair: problems differ in difficulty and length, the machine in speed."""
     outcomes, lengths = world(rng, n, per_problem, base)
     blocks = []
-    for i in range(120):
-        load = [1, rng.integers(1, 65), rng.integers(0, 9000), 20 * (i == 0)]
-        blocks.append([COSTS @ load * math.exp(noise * rng.standard_normal()), *load[1:], 3.0 * load[1]])
+    for i in range(120):  # blocks of about three tokens per attempt in flight
+        rows, per_row, started = rng.integers(1, 65), rng.uniform(1, 5), 20 * (i == 0)
+        written = rows * rng.integers(1, 300)
+        load = per_row * np.array([1, rows, written, started / per_row])
+        seconds = COSTS @ load * math.exp(noise * rng.standard_normal())
+        blocks.append([seconds, rows, written, started, per_row * rows])
     return Arm(gate, outcomes, lengths, np.array(blocks), 0.98, 0.99)
 
 
@@ -111,7 +113,7 @@ def test_speed_of_a_machine_that_is_slow_for_a_while_lies_in_its_interval():
             arms.append(Arm(arm.gate, arm.outcomes, arm.lengths, blocks, 0.98, 0.99))
         prediction = forecast(arms[0], arms, 300, 64)
         _, lengths = world(rng, 300, 4, 0.6)
-        seconds = simulate(lengths, len(lengths), 64, 3.0, COSTS)[0] * math.exp(0.2 * rng.standard_normal())
+        seconds = simulate(lengths, len(lengths), 64, COSTS)[0] * math.exp(0.2 * rng.standard_normal())
         held += prediction.speed.holds(lengths.sum() / seconds)
     assert held / 150 >= EACH - 4 * math.sqrt(EACH * (1 - EACH) / 150), held
 

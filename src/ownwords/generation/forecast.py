@@ -13,6 +13,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from scipy import optimize, stats
@@ -55,7 +56,8 @@ class Arm:
     lengths: np.ndarray
     """tokens of each attempt"""
     blocks_I5: np.ndarray
-    """per block of the engine: seconds, attempts in flight, what they had written, attempts taken up, tokens written"""
+    """per block of the engine: seconds, attempts in flight, what they had written before, attempts taken up, tokens
+    written in it"""
     acceptance: float
     """share of the tokens that are the teacher's"""
     pass_mass: float
@@ -86,9 +88,8 @@ def forecast(arm: Arm, arms: Sequence[Arm], problems: int, slots: int) -> Foreca
     # The variance of a ratio of two means, by the residuals of one against the other.
     length_sd = np.std((tokens_n - length * attempts_n) / attempts_n.mean(), ddof=1) * math.sqrt(1 / n + 1 / problems)
     costs, speed_sd, freedom = block_costs(arms)
-    per_block = arm.blocks_I5[:, 4].sum() / arm.blocks_I5[:, 1].sum()
     attempts = max(1, round(problems * attempts_n.mean()))
-    seconds, tokens = simulate(arm.lengths, attempts, slots, per_block, costs)
+    seconds, tokens = simulate(arm.lengths, attempts, slots, costs)
     total_sd = np.std(tokens_n, ddof=1) / tokens_n.mean() * math.sqrt(1 / n + 1 / problems)
     t, t_speed = (stats.t.ppf((1 + EACH) / 2, df) for df in (n - 1, freedom))
     hours_factor = math.exp(math.hypot(t * total_sd, t_speed * speed_sd))
@@ -118,54 +119,58 @@ def chance_of_one(correct: int, made: int, attempts: int) -> float:
 
 
 def block_costs(arms: Sequence[Arm]) -> tuple[np.ndarray, float, int]:
-    """(costs_4, sd, degrees of freedom): seconds of a block as a sum of a constant, its attempts in flight, what these
-    have written (attention), and the attempts taken up in it (prompts to be read); and the standard deviation of the
-    logarithm of the speed of another stretch of time.
+    """(costs_4, sd, degrees of freedom): the time that the machine takes as a sum of four, and the standard deviation
+    of the logarithm of its speed in another stretch of time.
+
+    Seconds per token that every attempt in flight writes (a pass costs this whatever the batch), per token, per token
+    and token that the others have written so far (attention), and per attempt taken up (its prompt). In tokens and not
+    in blocks, since a block may hold few drafts or many.
 
     A machine that is shared is slow for a while and quick for a while, which does not average out over a longer run:
     so the run counts as one more window like those of the pilot, whatever its length.
     """
-    blocks_I5 = np.concatenate([arm.blocks_I5 for arm in arms])
-    load_I4 = loads(blocks_I5)
-    scale_4 = load_I4.max(0).clip(min=1)
-    costs_4 = optimize.nnls(load_I4 / scale_4, blocks_I5[:, 0])[0] / scale_4
-    windows = [w for arm in arms for w in np.array_split(arm.blocks_I5, min(WINDOWS, len(arm.blocks_I5)))]
-    log_ratio_W = np.log([w[:, 0].sum() / (loads(w) @ costs_4).sum() for w in windows])
-    W = len(windows)
-    sd = np.std(log_ratio_W, ddof=1) * math.sqrt(1 + 1 / W)
-    return costs_4, float(sd), max(1, W - costs_4.size)
+    load_I4 = loads(np.concatenate([arm.blocks_I5 for arm in arms]))
+    seconds_I = np.concatenate([arm.blocks_I5[:, 0] for arm in arms])
+    scale_4 = np.where(load_I4.max(0) > 0, load_I4.max(0), 1)
+    costs_4 = optimize.nnls(load_I4 / scale_4, seconds_I)[0] / scale_4
+    log_ratios = []
+    for arm in arms:
+        seconds_I, expected_I = arm.blocks_I5[:, 0], loads(arm.blocks_I5) @ costs_4
+        share_I = np.cumsum(expected_I) / expected_I.sum()  # windows of equal time, as far as blocks allow
+        windows = np.split(np.arange(len(share_I)), np.searchsorted(share_I, np.arange(1, WINDOWS) / WINDOWS))
+        log_ratios += [math.log(seconds_I[w].sum() / expected_I[w].sum()) for w in windows if len(w)]
+    W = len(log_ratios)
+    sd = float(np.std(log_ratios, ddof=1)) * math.sqrt(1 + 1 / W)
+    return costs_4, sd, max(1, W - costs_4.size)
 
 
 def loads(blocks_I5: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.ones((len(blocks_I5), 1)), blocks_I5[:, 1:4]], axis=1)
+    """What the four costs are paid for in each block, (I, 4)."""
+    _, rows_I, written_I, taken_I, tokens_I = blocks_I5.T
+    return np.stack([tokens_I / rows_I, tokens_I, written_I * tokens_I / rows_I, taken_I], axis=1)
 
 
-def simulate(
-    lengths: np.ndarray, attempts: int, slots: int, per_block: float, costs_4: np.ndarray
-) -> tuple[float, float]:
-    """(seconds, tokens) of a run: attempts of the pilot's lengths in turn, a free slot taken up at once, `per_block`
-    tokens per attempt and block. Goes from one end of an attempt to the next."""
-    constant, per_row, per_token, per_start = costs_4
+def simulate(lengths: np.ndarray, attempts: int, slots: int, costs_4: np.ndarray) -> tuple[float, float]:
+    """(seconds, tokens) of a run: attempts of the pilot's lengths in random order, a free slot taken up at once, all
+    in flight a token further in each step. Goes from one end of an attempt to the next."""
+    per_step, per_token, per_written, per_start = costs_4
     lengths = np.random.default_rng(0).permutation(np.resize(lengths, attempts))
-    queue = iter(-(-lengths // per_block))  # blocks that each attempt takes
-    ends: list[tuple[float, float]] = []  # (block of its end, block of its start)
-    seconds, now = per_start * attempts, 0.0
-    for blocks in queue:
-        heapq.heappush(ends, (now + blocks, now))
-        if len(ends) == slots:
-            break
-    started_sum = sum(start for _, start in ends)
-    while ends:
-        end, start = heapq.heappop(ends)
-        rows, span = len(ends) + 1, end - now
-        # What is in flight halfway through the span: tokens written grow evenly.
-        written = per_block * (rows * (now + end) / 2 - started_sum)
-        seconds += span * (constant + per_row * rows + per_token * written)
-        now, started_sum = end, started_sum - start
-        blocks = next(queue, None)
-        if blocks is not None:
-            heapq.heappush(ends, (now + blocks, now))
-            started_sum += now
+    waiting = iter(lengths.tolist())
+    flying = [(length, 0.0) for length in islice(waiting, slots)]  # step of its end, step of its start
+    heapq.heapify(flying)
+    seconds, now, starts = per_start * attempts, 0.0, 0.0
+    while flying:
+        end, start = flying[0]
+        rows, span = len(flying), end - now
+        written = rows * (now + end) / 2 - starts  # halfway through the span, by all together
+        seconds += span * (per_step + per_token * rows + per_written * written)
+        now, starts = end, starts - start
+        length = next(waiting, None)
+        if length is None:
+            heapq.heappop(flying)
+        else:
+            heapq.heapreplace(flying, (now + length, now))
+            starts += now
     return seconds, float(lengths.sum())
 
 

@@ -97,7 +97,7 @@ def scales(config: GenerateConfig) -> bool:
 
 
 class Clock:
-    """Listens to a run, and times its blocks."""
+    """Listens to a run, and times its blocks, all but those that end the last attempts in flight."""
 
     def __init__(self, tell: Callable[[Progress], None]):
         self.tell = tell
@@ -109,7 +109,7 @@ class Clock:
         if self.last:
             then, rows, written, started, tokens = self.last
             taken = progress.started - started
-            if rows + taken:  # else it has waited for verdicts
+            if progress.rows:  # else it may have waited for verdicts
                 self.rows.append((now - then, rows + taken, written, taken, progress.tokens - tokens))
         self.last = (now, progress.rows, progress.written, progress.started, progress.tokens)
         self.tell(progress)
