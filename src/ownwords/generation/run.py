@@ -18,7 +18,7 @@ from ownwords.engines.lane import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
-from ownwords.generation.config import SCOPE, GenerateConfig
+from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import Plan
 from ownwords.generation.problems import read_problems
@@ -45,7 +45,8 @@ class Prepared:
 
     config: GenerateConfig
     problems: list[Problem]
-    teacher: Loaded
+    teacher: Loaded | None
+    """None: the student writes alone"""
     student: Loaded
     style: Style
     prompts: dict[str, tuple[list[int], list[int]]]
@@ -62,14 +63,18 @@ class Prepared:
         return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.prompts[problem_id])))
 
 
-def prepare(config: GenerateConfig) -> Prepared:
-    """Load and check everything. Raises ValueError for whatever would stop the run, before the first token."""
+def prepare(config: GenerateConfig, problems: list[Problem] | None = None, student: Loaded | None = None) -> Prepared:
+    """Load and check everything; `problems` and `student` may be at hand already.
+
+    Raises ValueError for whatever would stop the run, before the first token.
+    """
     config = config.resolved()
-    problems, remarks = read_problems(config)
+    problems, remarks = (problems, {}) if problems else read_problems(config)
     if config.judge_url:
         EndpointJudge(config.judge_url, config.judge_model).probe()
-    teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
-    student = load(config.student, "student", config.student_device, config.student_dtype)
+    student = student or load(config.student, "student", config.student_device, config.student_dtype)
+    alone = config.teacher == ALONE
+    teacher = student if alone else load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
     vocabulary.check_shared(teacher.tokenizer, student.tokenizer)
     texts = {
         p.id: [prompt_text(side.tokenizer, p.question, config.system) for side in (teacher, student)] for p in problems
@@ -96,7 +101,9 @@ def prepare(config: GenerateConfig) -> Prepared:
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
-    return Prepared(config, problems, teacher, student, style, prompts, rules, stops, slots, capacity, remarks)
+    return Prepared(
+        config, problems, None if alone else teacher, student, style, prompts, rules, stops, slots, capacity, remarks
+    )
 
 
 def drafts(config: GenerateConfig) -> int | None:
@@ -121,7 +128,8 @@ def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts:
 
 def flat_config(prepared: Prepared) -> dict[str, Any]:
     """The resolved configuration, with what identifies the weights."""
-    weights = {"teacher_weights": prepared.teacher.fingerprint, "student_weights": prepared.student.fingerprint}
+    sides = {"teacher": prepared.teacher, "student": prepared.student}
+    weights = {f"{role}_weights": side.fingerprint for role, side in sides.items() if side}
     return {**prepared.config.flat(), **weights}
 
 
@@ -153,8 +161,8 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
     ):
         plan = Plan(prepared.problems, store.verdicts(), config.attempts, config.until_correct, config.max_attempts)
         engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-            prepared.slots, prepared.capacity, drafts(config),
+            prepared.teacher.model if prepared.teacher else None, prepared.student.model, prepared.rules,
+            prepared.stops, prepared.slots, prepared.capacity, drafts(config),
         )  # fmt: skip
 
         def keep(trace: Trace, verdict: str) -> None:
