@@ -63,7 +63,7 @@ SCENARIOS: dict[str, Callable[[np.random.Generator, int], Simulated]] = {
     "avg@1, 300 problems, 25 % solved": lambda rng, M: average(rng, M, 300, 1, 1, 3),
     "avg@4, 100 problems, 25 % solved": lambda rng, M: average(rng, M, 100, 4, 1, 3),
     "avg@16, 30 problems, 50 % solved, most always or never": lambda rng, M: average(rng, M, 30, 16, 0.5, 0.5),
-    "avg@4, 500 problems, 10 % solved": lambda rng, M: average(rng, M, 500, 4, 0.3, 2.7),
+    "avg@4, 200 problems, 10 % solved": lambda rng, M: average(rng, M, 200, 4, 0.3, 2.7),
     "pass@4 of 8 answers, 100 problems": lambda rng, M: passed(rng, M, 100, 8, 4, 0.5, 1.5),
     "avg@4, 60 templates x 5 problems": lambda rng, M: templated(rng, M, 60, 5, 4, 1, 2),
     "difference in avg@4, 150 problems, gain 10 points": lambda rng, M: difference(rng, M, 150, 4, 1, 1, 0.2),
@@ -82,7 +82,7 @@ HARD: dict[str, Callable[[np.random.Generator, int], Simulated]] = {
 def coverage(simulate: Callable[[np.random.Generator, int], Simulated], simulations: int, seed: int) -> float:
     """Share of the intervals that hold the truth."""
     rng = np.random.default_rng(seed)
-    held, batch = 0, 250
+    held, batch = 0, 500
     for _ in range(0, simulations, batch):
         made = simulate(rng, batch)
         intervals = mean_intervals(made.values_PM, made.groups, [made.bounds] * batch)

@@ -20,19 +20,20 @@ def count_votes(
     no voter could tell to be equally right. An answer that is missing or unparsable is silent.
     """
     counted = Counter((answer, verdict) for answer, verdict in answers if answer and verdict != "unparsable")
-    groups: dict[str, list[int | bool]] = {}  # by the first of its answers
+    sizes: Counter[str] = Counter()  # by the first answer of a group
+    right: dict[str, bool] = {}
     for (answer, verdict), size in counted.items():
-        right = verdict == "correct"
-        for first, group in groups.items():
-            if answer == first or _agree(problem, first, answer, group[1], right, checker):
-                group[0] += size
-                break
-        else:
-            groups[answer] = [size, right]
-    return [(int(size), bool(right)) for size, right in groups.values()], len(answers) - counted.total()
+        correct = verdict == "correct"
+        same = (first for first in right if _agree(problem, first, answer, right[first], correct, checker))
+        group = next(same, answer)
+        sizes[group] += size
+        right.setdefault(group, correct)
+    return [(size, right[group]) for group, size in sizes.items()], len(answers) - counted.total()
 
 
 def _agree(problem: Problem, one: str, other: str, one_right: bool, other_right: bool, checker: Checker) -> bool:
+    if one == other:
+        return True
     if problem.kind.startswith("gym:") or one_right != other_right:
         return False
     return one_right or checker.submit(replace(problem, answer=one), other).result() == "correct"
