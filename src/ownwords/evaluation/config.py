@@ -73,7 +73,7 @@ class EvalConfig:
             raise ValueError(f"samples is {self.samples} with --greedy, which always answers the same: expected 1")
         if self.greedy and self.sampling != SamplingOptions():
             raise ValueError("--greedy and --sampling exclude each other: give one of them")
-        self.generation()
+        self.generation().resolved()
 
     def generation(self) -> GenerateConfig:
         """The run that makes the answers: the model writes alone, as --gate never does."""
