@@ -84,7 +84,8 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
         i: (encode(teacher.tokenizer, theirs), encode(student.tokenizer, ours)) for i, (theirs, ours) in texts.items()
     }
     capacity = _capacity(config, teacher, student, prompts, style)
-    for side, name in ((teacher, config.teacher), (student, config.student)):
+    sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
+    for side, name in sides:
         check_architecture(side.model, capacity, name)
     ends = vocabulary.end_ids(student.model, student.tokenizer)
     rules = Rules(
