@@ -40,10 +40,10 @@ class Rate:
         (then, before), (_, tokens) = self.points[0], self.points[-1]
         speed = (tokens - before) / max(now - then, 1e-9)
         written = state.teacher_tokens + state.student_tokens
-        acceptance = f"{state.teacher_tokens / written:.1%}" if written else "-"
+        acceptance = f" · acceptance {state.teacher_tokens / written:.1%}" if state.teacher_tokens else ""
         done = state.made - self.made_before
         eta = timedelta(seconds=round((now - self.started) / done * state.left)) if done else "-"
-        return f"{speed:,.0f} tokens/s · acceptance {acceptance} · solved {state.solved}/{state.problems} · ETA {eta}"
+        return f"{speed:,.0f} tokens/s{acceptance} · solved {state.solved}/{state.problems} · ETA {eta}"
 
 
 @contextmanager

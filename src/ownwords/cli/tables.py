@@ -23,9 +23,12 @@ def plan_table(prepared: Prepared) -> Table:
     def sampling(options) -> str:
         return f"T {options.temperature:g}, top-p {options.top_p:g}, top-k {options.top_k or 'all'}"
 
-    def model(name: str, side) -> str:
+    def model(name: str, side, options) -> str:
+        if side is None:
+            return name
         size = sum(p.numel() for p in side.model.parameters())
-        return f"{name} ({size / 1e6:.1f} M weights, {str(side.model.dtype)[6:]}, {side.model.device})"
+        what = f"{size / 1e6:.1f} M weights, {str(side.model.dtype)[6:]}, {side.model.device}"
+        return f"{name} ({what}) {sampling(options)}"
 
     attempts = (
         f"until {config.until_correct} correct, at most {config.max_attempts}"
@@ -35,8 +38,8 @@ def plan_table(prepared: Prepared) -> Table:
     for name, value in (
         ("problems", f"{len(prepared.problems)} from {config.problems}"),
         ("attempts", attempts),
-        ("teacher", f"{model(config.teacher, prepared.teacher)} {sampling(config.teacher_sampling)}"),
-        ("student", f"{model(config.student, prepared.student)} {sampling(config.student_sampling)}"),
+        ("teacher", model(config.teacher, prepared.teacher, config.teacher_sampling)),
+        ("student", model(config.student, prepared.student, config.student_sampling)),
         ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
         ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
         ("batch", f"{prepared.slots} attempts at once"),

@@ -42,6 +42,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 PRESETS["default"] = PRESETS["paper-text"]
 
 DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
+ALONE = "none"
+"""the teacher's name where there is none"""
 
 
 @Parameter(name="*")
@@ -68,9 +70,10 @@ class GenerateConfig:
     """take the first N problems only"""
 
     teacher: str = "world"
-    """a model folder, a hub name, or world (ships with the package)"""
+    """a model folder, a hub name, or world (ships with the package); none for --gate never without the teacher's
+    opinion of what the student writes"""
     student: str = "world"
-    """likewise"""
+    """a model folder, a hub name, or world"""
     teacher_device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     student_device: str = "auto"
@@ -170,6 +173,8 @@ class GenerateConfig:
         """The same with the preset's values filled in and everything checked that can be without the models."""
         preset = PRESETS[self.preset]
         gate = str(parse_gate(self.gate or preset["gate"]))
+        if self.teacher == ALONE and gate != "never":
+            raise ValueError(f"--teacher none leaves the student alone, the gate is {gate}: expected --gate never")
         return replace(
             self,
             gate=gate,

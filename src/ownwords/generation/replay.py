@@ -33,6 +33,7 @@ def first_difference(one: Trace, other: Trace) -> int | None:
 def margin(prepared: Prepared, trace: Trace, position: int, trials: int = 256) -> float:
     """The least logit noise (nats, uniform in plus or minus; of the `SIZES` tried) that changes the token at
     `position` in one of `trials` draws of the noise; inf if none does."""
+    assert prepared.teacher is not None
     logits = []
     prompts = prepared.pair(trace.problem_id, trace.attempt)
     for side, prompt in zip((prepared.teacher, prepared.student), prompts, strict=True):

@@ -17,7 +17,7 @@ from ownwords.engines.lane import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
-from ownwords.generation.config import SCOPE, GenerateConfig
+from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problems import read_problems
@@ -46,7 +46,8 @@ class Prepared:
 
     config: GenerateConfig
     problems: list[Problem]
-    teacher: Loaded
+    teacher: Loaded | None
+    """None: the student writes alone"""
     student: Loaded
     alignment: Alignment
     style: Style
@@ -71,14 +72,18 @@ class Prepared:
         return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.pair(problem_id, attempt))))
 
 
-def prepare(config: GenerateConfig) -> Prepared:
-    """Load and check everything. Raises ValueError for whatever would stop the run, before the first token."""
+def prepare(config: GenerateConfig, problems: list[Problem] | None = None, student: Loaded | None = None) -> Prepared:
+    """Load and check everything; `problems` and `student` may be at hand already.
+
+    Raises ValueError for whatever would stop the run, before the first token.
+    """
     config = config.resolved()
-    problems, remarks = read_problems(config)
+    problems, remarks = (problems, {}) if problems else read_problems(config)
     if config.judge_url:
         EndpointJudge(config.judge_url, config.judge_model).probe()
-    teacher = load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
-    student = load(config.student, "student", config.student_device, config.student_dtype)
+    student = student or load(config.student, "student", config.student_device, config.student_dtype)
+    alone = config.teacher == ALONE
+    teacher = student if alone else load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
     ours = Vocabulary.of(student.model, student.tokenizer)
     alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
     theirs = config.system if config.teacher_system is None else config.teacher_system
@@ -87,7 +92,8 @@ def prepare(config: GenerateConfig) -> Prepared:
         config.privileged,
     )  # fmt: skip
     capacity = _capacity(config, teacher, student, prompts)
-    for side, name in ((teacher, config.teacher), (student, config.student)):
+    sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
+    for side, name in sides:
         check_architecture(side.model, capacity, name)
     rules = Rules(
         gate=parse_gate(config.gate),
@@ -106,8 +112,8 @@ def prepare(config: GenerateConfig) -> Prepared:
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
     slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
     return Prepared(
-        config, problems, teacher, student, alignment, prompts.style, prompts.pairs, prompts.privileged, rules, stops,
-        slots, capacity, remarks,
+        config, problems, None if alone else teacher, student, alignment, prompts.style, prompts.pairs,
+        prompts.privileged, rules, stops, slots, capacity, remarks,
     )  # fmt: skip
 
 
@@ -150,7 +156,8 @@ def _spelled(config: GenerateConfig, alignment: Alignment, student: Loaded) -> S
 
 def flat_config(prepared: Prepared) -> dict[str, Any]:
     """The resolved configuration, with what identifies the weights."""
-    weights = {"teacher_weights": prepared.teacher.fingerprint, "student_weights": prepared.student.fingerprint}
+    sides = {"teacher": prepared.teacher, "student": prepared.student}
+    weights = {f"{role}_weights": side.fingerprint for role, side in sides.items() if side}
     return {**prepared.config.flat(), **weights}
 
 
@@ -187,8 +194,8 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
     ):
         plan = make_plan(prepared, store.verdicts())
         engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-            prepared.slots, prepared.capacity, drafts(config), *spelling(prepared.alignment),
+            prepared.teacher.model if prepared.teacher else None, prepared.student.model, prepared.rules,
+            prepared.stops, prepared.slots, prepared.capacity, drafts(config), *spelling(prepared.alignment),
         )  # fmt: skip
 
         def keep(trace: Trace, verdict: str) -> None:

@@ -44,6 +44,9 @@ def gym_problems(spec: str, seed: int) -> list[Problem]:
     try:
         dataset = gym.create_dataset(name, **{"size": 100, "seed": seed, **settings})
         items = [dataset[i] for i in range(len(dataset))]
+        # Tasks that fill in templates keep the number of each item's template; such items stand or fall together.
+        for item, template in zip(items, getattr(dataset, "task_indices", ())):
+            item["metadata"]["template"] = template
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"reasoning-gym refuses gym:{spec}: {error or 'a setting is out of range'}") from error
     problems = [from_item(item) for item in items]

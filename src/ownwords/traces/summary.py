@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def described(summary: Summary) -> dict[str, str]:
         "tokens by the teacher": f"{summary.teacher_tokens:,}",
         "tokens by the student": f"{summary.student_tokens:,}",
         "acceptance": f"{summary.acceptance:.2%}",
-        "mean pass mass": f"{summary.pass_mass:.3f}",
+        "mean pass mass": "-" if math.isnan(summary.pass_mass) else f"{summary.pass_mass:.3f}",  # without a teacher
         "mean length, tokens": f"{summary.mean_length:.0f}",
         "mean student surprisal, nats": f"{summary.mean_surprisal:.3f}",
         "tokens below 1 % under the student": f"{summary.implausible:.2%}",

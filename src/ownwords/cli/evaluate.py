@@ -1,0 +1,151 @@
+"""`ownwords eval`, `ownwords compare` and `ownwords check-references`: how good a model is, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from ownwords.cli.app import INTERRUPTED
+from ownwords.evaluation.config import EvalConfig
+
+if TYPE_CHECKING:
+    from ownwords.generation.run import Prepared
+
+
+def evaluate(
+    config: EvalConfig,
+    *,
+    eval_results: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: bool = False,
+) -> int:
+    """Evaluate a model on a benchmark: avg@n, pass@k, maj@k and more, each with a 95 % interval.
+
+    Every answer is kept in the run directory, with scores.json; starting the same command again makes what is missing.
+    `ownwords compare` sets two such runs against each other.
+
+    Parameters
+    ----------
+    eval_results
+        Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
+    overwrite
+        Replace that file.
+    dry_run
+        Load and check everything, print the plan, and make nothing.
+    """
+    console = Console(highlight=False)
+    with console.status("loading the model"):
+        from ownwords.answers.checker import Checker
+        from ownwords.cli.progress import live_progress
+        from ownwords.cli.scores import scores_table
+        from ownwords.evaluation.hub_results import check_eval_results, write_eval_results
+        from ownwords.evaluation.run import prepare
+        from ownwords.evaluation.scores import score, write_scores
+        from ownwords.generation.run import generate
+        from ownwords.traces.store import Store
+
+        if eval_results:
+            check_eval_results(eval_results, config.benchmark, overwrite)
+        prepared = prepare(config)
+    console.print(_plan(prepared))
+    if dry_run:
+        return 0
+    with live_progress(console) as tell:
+        complete = generate(prepared, tell)
+    with Store.read(config.run) as store:
+        if not complete:
+            console.print(f"interrupted: {len(store)} answers are kept in {config.run}; the same command goes on")
+            return INTERRUPTED
+        with console.status("scoring"), Checker(config.check_workers, config.check_deadline) as checker:
+            scores = score(store, checker)
+    console.print(scores_table(scores))
+    console.print(f"written: {write_scores(config.run, scores)}")
+    if eval_results:
+        write_eval_results(eval_results, scores)
+        console.print(f"written: {eval_results}")
+    return 0
+
+
+def _plan(prepared: Prepared) -> str:
+    config, model = prepared.config, prepared.student.model
+    sampling = config.student_sampling
+    how = "greedy" if sampling.temperature == 0 else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}"
+    size = sum(p.numel() for p in model.parameters())
+    return (
+        f"{config.student} ({size / 1e6:.1f} M weights, {str(model.dtype)[6:]}, {model.device}) on {config.problems}: "
+        f"{len(prepared.problems)} problems, {config.attempts} answers to each, {how}, "
+        f"at most {config.max_tokens} tokens, {prepared.slots} answers at once"
+    )
+
+
+def compare(before: Path, after: Path) -> None:
+    """Compare two runs on the problems that both have, problem by problem.
+
+    Differences are AFTER minus BEFORE, with a 95 % interval that resamples problems in pairs.
+
+    Parameters
+    ----------
+    before
+        A run directory of `ownwords eval` (or of `ownwords generate`).
+    after
+        Another one, on the same benchmark.
+    """
+    console = Console(highlight=False)
+    with console.status("comparing"):
+        from ownwords.answers.checker import Checker
+        from ownwords.cli.scores import comparison_table
+        from ownwords.evaluation.compare import compare as compare_runs
+
+        with Checker() as checker:
+            comparison = compare_runs(before, after, checker)
+    console.print(comparison_table(comparison, str(before), str(after)))
+    for key, (old, new) in comparison.settings.items():
+        console.print(f"{key}: {old} -> {new}", markup=False)
+    for run, count in zip((before, after), comparison.left_out, strict=True):
+        if count:
+            console.print(f"left out: {count} problems that only {run} has", style="yellow")
+
+
+def check_references(
+    benchmark: str,
+    *,
+    question_field: str | None = None,
+    answer_field: str | None = None,
+    limit: int | None = None,
+    check_workers: int = 1,
+) -> None:
+    """Give each problem's reference answer as a model would, and see whether it is judged correct.
+
+    What is not can never be solved by a model either: better known before an evaluation than after.
+
+    Parameters
+    ----------
+    benchmark
+        As `ownwords eval --benchmark` takes it.
+    question_field
+        The column of the question, where its name does not tell.
+    answer_field
+        The column of the reference answer, where its name does not tell.
+    limit
+        Take the first N problems only.
+    check_workers
+        Processes that check answers.
+    """
+    console = Console(highlight=False)
+    with console.status("judging the references"):
+        from ownwords.answers.checker import Checker
+        from ownwords.evaluation.benchmarks import read_benchmark
+        from ownwords.evaluation.references import judge_references
+        from ownwords.traces.spans import printable
+
+        problems = read_benchmark(benchmark, limit=limit, question_field=question_field, answer_field=answer_field)
+        with Checker(check_workers) as checker:
+            verdicts = judge_references(problems, checker)
+    for problem, verdict in zip(problems, verdicts, strict=True):
+        if verdict != "correct":
+            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", markup=False, soft_wrap=True)
+    right = verdicts.count("correct")
+    console.print(f"{right} of {len(problems)} references are judged correct ({right / len(problems):.1%})")

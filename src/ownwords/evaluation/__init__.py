@@ -1,0 +1,1 @@
+"""A model on a benchmark: its answers, their scores, and how sure one can be of them."""

@@ -1,0 +1,105 @@
+"""What a person can set for `ownwords eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, GenerateConfig, SamplingOptions
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Everything that decides an evaluation."""
+
+    run: Path
+    """the run directory; an existing one is continued"""
+    benchmark: str = "world"
+    """gsm8k, math500, aime24, aime25, amc23, svamp, multiarith or gpqa-diamond from the hub; the same from a file, as
+    math500=test.jsonl; or whatever --problems of `ownwords generate` takes, as gym:TASK,size=100,seed=7 or
+    world:size=300,seed=1"""
+    question_field: str | None = None
+    """the column of the question, where its name does not tell"""
+    answer_field: str | None = None
+    """the column of the reference answer, where its name does not tell"""
+    limit: int | None = None
+    """take the first N problems only"""
+
+    model: str = "world"
+    """a model folder, a hub name, or world (the small student that ships with the package)"""
+    model_device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    model_dtype: DTYPES = "auto"
+    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+
+    samples: int | None = None
+    """answers per problem [4, or 1 with --greedy]"""
+    greedy: Annotated[bool, Parameter(negative="")] = False
+    """take the likeliest token always"""
+    sampling: SamplingOptions = SamplingOptions()
+    max_tokens: int = 1024
+    """per answer, the opening included"""
+    repetition_window: int = 256
+    """give an answer up when its last N tokens repeat themselves; 0 never does"""
+    system: str = SYSTEM_PROMPT
+    """the system prompt; empty for none"""
+    opening: str = "<think>\n"
+    """forced start of every answer, where the tokenizer has the tag; empty for none"""
+
+    seed: int = 0
+    """of the draws, and of problems and options that are made by a seed and name none"""
+    answer_from: Literal["boxed", "any"] = "boxed"
+    """where the final answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it"""
+    judge_url: str | None = None
+    """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (sends it questions and
+    answers), as http://localhost:8000/v1"""
+    judge_model: str | None = None
+    """the model's name there"""
+    batch: int | Literal["auto"] = "auto"
+    """the most answers to decode together; auto for as many as memory holds"""
+    check_workers: int = 1
+    """processes that check answers"""
+    check_deadline: float = 5.0
+    """seconds per answer"""
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"samples is {self.samples}, expected a whole number from 1 up")
+        if self.greedy and (self.samples or 1) > 1:
+            raise ValueError(f"samples is {self.samples} with --greedy, which always answers the same: expected 1")
+        if self.greedy and self.sampling != SamplingOptions():
+            raise ValueError("--greedy and --sampling exclude each other: give one of them")
+        self.generation().resolved()
+
+    def generation(self) -> GenerateConfig:
+        """The run that makes the answers: the model writes alone, as --gate never does."""
+        sampling = SamplingOptions(temperature=0.0, top_p=1.0, top_k=0) if self.greedy else self.sampling
+        return GenerateConfig(
+            run=self.run,
+            problems=self.benchmark,
+            question_field=self.question_field,
+            answer_field=self.answer_field,
+            limit=self.limit,
+            teacher=ALONE,
+            student=self.model,
+            student_device=self.model_device,
+            student_dtype=self.model_dtype,
+            gate="never",
+            student_sampling=sampling,
+            attempts=self.samples or (1 if self.greedy else 4),
+            max_tokens=self.max_tokens,
+            repetition_window=self.repetition_window,
+            system=self.system,
+            opening=self.opening,
+            seed=self.seed,
+            answer_from=self.answer_from,
+            judge_url=self.judge_url,
+            judge_model=self.judge_model,
+            batch=self.batch,
+            check_workers=self.check_workers,
+            check_deadline=self.check_deadline,
+        )

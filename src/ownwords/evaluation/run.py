@@ -1,0 +1,27 @@
+"""`ownwords eval`: an evaluation is a run in which one model writes alone.
+
+The run directory, its resumption and its interruption are those of `ownwords generate`, so `ownwords show` and
+`ownwords export` read it as well.
+"""
+
+from __future__ import annotations
+
+from ownwords.evaluation.benchmarks import read_benchmark
+from ownwords.evaluation.config import EvalConfig
+from ownwords.generation.models import load, model_path
+from ownwords.generation.run import Prepared
+from ownwords.generation.run import prepare as prepare_run
+
+
+def prepare(config: EvalConfig) -> Prepared:
+    """Load and check everything; `ownwords.generation.run.generate` then makes the answers that the run directory
+    lacks. Raises ValueError for whatever would stop the run, before the first token."""
+    problems = read_benchmark(
+        config.benchmark,
+        limit=config.limit,
+        seed=config.seed,
+        question_field=config.question_field,
+        answer_field=config.answer_field,
+    )
+    model = load(model_path(config.model, "student"), "model", config.model_device, config.model_dtype)
+    return prepare_run(config.generation(), problems=problems, student=model)
