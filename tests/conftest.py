@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small gain nothing from threads, and lose much to waiting
+
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -23,6 +23,7 @@ from ownwords.rsd import gates
 from ownwords.rsd.draw import draw
 from ownwords.rsd.noise import COIN, DRAFT, KEEP, attempt_noise
 from ownwords.rsd.shaping import Sampling
+from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Draft, Rules, Step, draft, kept, mixture_of, positions, teacher_voice, verify
 
 V, TOKENS = 4, 3
@@ -298,6 +299,38 @@ def test_spelled_tokens_inside_blocks(models, d):
             logits = teacher(torch.tensor([ids]), use_cache=False).logits[0, at].log_softmax(-1)
         np.testing.assert_allclose(columns["teacher_logprob"], logits[torch.arange(len(at)), tokens].numpy(), atol=1e-4)
     assert spelled > 6 + 3, "hardly anything was spelled"
+
+
+def test_the_teacher_may_propose_spelled_tokens(models):
+    """With products: what is recorded of a spelled token is the product along its pieces, and its first piece has so
+    much less; both against plain passes of the teacher."""
+    teacher, student = models
+    teacher_of_V = torch.arange(40)
+    teacher_of_V[5] = -1
+    spelled = Spelled.of({5: (6, 7, 8)})
+    rules = Rules(gate=gates.Always(), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0),
+                  teacher_of_V=teacher_of_V, spelled=spelled)  # fmt: skip
+    spell = {5: (6, 7, 8)}
+    made = LocalEngine(teacher, student, rules, Stops(frozenset(), repetition_window=0), 4, 96, None,
+                       spell=lambda token: spell.get(token, (token,)), longest_spelling=3)  # fmt: skip
+    asked = requests(5, budget=12, forced=(5, 6, 5))
+    finished = run_all(made, asked)
+
+    @torch.inference_mode()
+    def log_p(ids: list[int]) -> torch.Tensor:  # over the ids that both have: the teacher's own 5 is not the student's
+        logits = teacher(torch.tensor([ids]), use_cache=False).logits[0, -1].clone()
+        logits[5] = -math.inf
+        return logits.log_softmax(-1)
+
+    for request in asked:
+        columns = finished[request.key].columns
+        ids = list(request.teacher_prompt)
+        for token, recorded in zip(columns["token_ids"].tolist(), columns["teacher_logprob"], strict=True):
+            here = log_p(ids)
+            product = (here[6] + log_p([*ids, 6])[7] + log_p([*ids, 6, 7])[8]).exp()
+            expected = {5: product.log(), 6: (here[6].exp() - product).log()}.get(token, here[token])
+            assert abs(float(expected) - recorded) < 1e-3, token
+            ids += spell.get(token, (token,))
 
 
 def test_a_teacher_whose_room_is_used_up_by_spelling_ends_the_attempt(models):

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from ownwords.engines.lane import Lane, Prefix
 from ownwords.engines.pace import LENGTHS, Pace
+from ownwords.engines.products import products
 from ownwords.engines.stops import Stops
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
 from ownwords.rsd.noise import DRAFT
@@ -87,7 +88,8 @@ class LocalEngine:
 
     `slots` rows of at most `capacity` positions each; see `plan_slots` for how many fit. `draft_length`: drafts that
     the teacher reads ahead in one pass, 0 for none, None for whatever is fastest. `spell` gives the teacher's ids for
-    an id of the student's; None where they are the same. Without a teacher the student writes alone.
+    an id of the student's; None where they are the same. Without a teacher the student writes alone. With
+    `rules.spelled` the teacher is asked for whole spellings at every position, and there is no drafting ahead.
     """
 
     def __init__(
@@ -103,8 +105,10 @@ class LocalEngine:
         longest_spelling: int = 1,
     ):
         vocabulary = student.get_output_embeddings().weight.shape[0]
+        if teacher is None or rules.spelled is not None:  # nobody reads ahead, or its place is wanted: see `products`
+            draft_length = 0
         held = max(0, HELD // (8 * slots * vocabulary) - 1)
-        self.pace = Pace(0 if teacher is None else draft_length, longest=min(held, longest(draft_length)))
+        self.pace = Pace(draft_length, longest=min(held, longest(draft_length)))
         slack = self.pace.longest + 1
         self.student = Lane(student, slots, capacity + slack)
         self.teacher = Lane(teacher, slots, capacity + slack * longest_spelling) if teacher is not None else None
@@ -154,7 +158,8 @@ class LocalEngine:
         token_DB = drafted.token_B.view(D, B)
         if self.teacher:
             teacher_logits_NV, ends_BD = self._read(token_DB)
-            step = verify(self.rules, teacher_logits_NV, drafted, u_DB4.flatten(0, 1), forced_DB.flatten())
+            spelled_BS = products(self.teacher, self.rules, teacher_logits_NV) if self.rules.spelled else None
+            step = verify(self.rules, teacher_logits_NV, drafted, u_DB4.flatten(0, 1), forced_DB.flatten(), spelled_BS)
         else:
             step, ends_BD = alone(drafted), None
         kept_B = kept(step.token.view(D, B).T, token_DB.T)

@@ -123,7 +123,7 @@ class GenerateConfig:
     """at every problem, or only where all attempts without it have failed"""
     spelled: Literal["student", "product"] = "student"
     """tokens of the student that the teacher spells with several of its own: only the student writes them, or the
-    teacher proposes them too, with the product of its probabilities along the spelling"""
+    teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
 
     seed: int = 0
     batch: int | Literal["auto"] = "auto"

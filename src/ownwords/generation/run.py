@@ -151,7 +151,7 @@ def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | N
 def _spelled(config: GenerateConfig, alignment: Alignment, student: Loaded) -> Spelled | None:
     if config.spelled == "student" or not alignment.products:
         return None
-    raise ValueError("--spelled product needs passes of the teacher that the local engine does not make: use student")
+    return Spelled.of(alignment.products, student.model.device)
 
 
 def flat_config(prepared: Prepared) -> dict[str, Any]:
