@@ -14,6 +14,7 @@ import pytest
 from conftest import random_model
 from transformers import AutoTokenizer
 
+from ownwords.generation.config import THINK
 from ownwords.generation.models import model_path
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import COLUMNS
@@ -31,7 +32,8 @@ END, OPENING, CLOSING = (TOKENIZER.get_vocab()[token] for token in ("<|im_end|>"
 def hand_made_run(folder: Path, student: str, verdict: str) -> None:
     """Six problems with an attempt each: two forced tokens, some of the teacher's, two of the student's, the end."""
     rng = np.random.default_rng(0)
-    with Store.open(folder, {"student": student, "gate": "threshold:0.01", "system": "Be brief."}, {}) as store:
+    config = {"student": student, "gate": "threshold:0.01", "system": "", "opening": None, "think": list(THINK)}
+    with Store.open(folder, config, {}) as store:
         for n in range(6):
             ids = [OPENING, 3, *rng.integers(0, 900, 8 + n).tolist(), CLOSING, 5, END]
             columns = {name: np.zeros(len(ids), dtype) for name, dtype in COLUMNS.items()}

@@ -40,7 +40,7 @@ def trace(**other) -> Trace:
 
 
 def row(**other) -> Row:
-    return replace(trace_row(trace(), "1 + 1 ="), **other)
+    return replace(trace_row(trace()), **other)
 
 
 def rows_of(problems: int, length: int = 4, name: str = "p") -> list[Row]:
@@ -206,10 +206,8 @@ def _student() -> str:
 def test_a_run_its_export_and_its_files_give_the_same_rows(run):
     from transformers import AutoTokenizer
 
-    from ownwords.generation.prompts import THINK
-
-    closing = AutoTokenizer.from_pretrained(_student()).get_vocab()[THINK[1]]
-    direct = run_rows(run / "run", Selection(correct=False, pick="all", max_fallback=1.0), closing)
+    tokenizer = AutoTokenizer.from_pretrained(_student())
+    direct = run_rows(run / "run", Selection(correct=False, pick="all", max_fallback=1.0), tokenizer)
     folder, parquet, jsonl = (file_rows(run / "out" / name) for name in ("", "sft.parquet", "sft.jsonl"))
     assert len(direct) > 5 and len({one.problem_id for one in direct}) > 2
     for rows in (folder, parquet, jsonl):
@@ -220,6 +218,7 @@ def test_a_run_its_export_and_its_files_give_the_same_rows(run):
     for one, exported in zip(direct, folder, strict=True):
         kept = stored[one.problem_id, one.attempt]
         assert one.input_ids.tolist() == [*kept.prompt_ids, *kept.token_ids]
+        assert one.render(one.question) == kept.prompt_ids.tolist()
         assert one.labels[len(kept.prompt_ids) :].tolist() == np.where(kept.source == 2, NO, kept.token_ids).tolist()
         for name in FIGURES:
             assert np.array_equal(one.columns[name], exported.columns[name], equal_nan=True), name

@@ -70,13 +70,12 @@ def make_prompts(
     Raises ValueError where the teacher is to be `shown` a solution that a problem does not have.
     """
     problems, (theirs, ours) = list(problems), systems
-    keep = opening == ""
     texts = {p.id: prompt_text(student, p.question, ours) for p in problems}
     opened = next((cut_opening(text, think)[1] for text in texts.values()), "")
     style = completion_style(student, opened if opening is None and opened else opening, think)
 
     def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-        return begin_ids(tokenizer) + encode(tokenizer, text if keep else cut_opening(text, think)[0])
+        return prompt_ids(tokenizer, text, opening, think)
 
     pairs = {
         p.id: (ids(teacher, prompt_text(teacher, p.question, theirs)), ids(student, texts[p.id])) for p in problems
@@ -87,6 +86,11 @@ def make_prompts(
         asked = {p.id: privileged_question(p, shown) for p in problems}
         privileged = {i: ids(teacher, prompt_text(teacher, question, theirs)) for i, question in asked.items()}
     return Prompts(style, pairs, privileged)
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, opening: str | None, think: tuple[str, str]) -> list[int]:
+    """A prompt's text as a model reads it: without what opens the thinking, unless no `opening` is forced either."""
+    return begin_ids(tokenizer) + encode(tokenizer, text if opening == "" else cut_opening(text, think)[0])
 
 
 def completion_style(tokenizer: PreTrainedTokenizerBase, opening: str | None, think: tuple[str, str]) -> Style:

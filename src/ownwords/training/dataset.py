@@ -15,9 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.config import THINK
 from ownwords.generation.models import Loaded, load
-from ownwords.generation.prompts import encode, prompt_text
 from ownwords.traces.select import Selection
 from ownwords.training import masks
 from ownwords.training.confidence import with_column
@@ -126,7 +124,7 @@ def _read(path: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -
         pick=config.pick or "shortest",
         seed=config.seed,
     )
-    return run_rows(path, selection, tokenizer.get_vocab().get(THINK[1]))
+    return run_rows(path, selection, tokenizer)
 
 
 def _shaped(
@@ -157,10 +155,7 @@ def _prefixed(rows: list[Row], path: Path, config: TrainConfig, tokenizer: PreTr
         )
 
     def cut(row: Row) -> Row:
-        prompt = None
-        if options.template:
-            asked = options.template.replace("{question}", row.question)
-            prompt = encode(tokenizer, prompt_text(tokenizer, asked, row.system))
+        prompt = row.render(options.template.replace("{question}", row.question)) if options.template else None
         return prefix(row, options.tokens, tokenizer.eos_token_id, prompt)
 
     return [row if whole else cut(row) for row, whole in spread(rows, options.whole)]

@@ -7,7 +7,7 @@ changes a label to anything but "no loss".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,9 +32,9 @@ class Row:
     weights: np.ndarray | None = None
     """float32 [T]: what the loss of each token is multiplied by; None: 1"""
     question: str | None = None
-    """the problem's text and ..."""
-    system: str = ""
-    """... the system prompt, where the source knows them"""
+    """the problem's text, where the source knows it"""
+    render: Callable[[str], list[int]] | None = None
+    """how the source makes the ids of a prompt of such a text"""
     prefixed: bool = False
     """cut to how it begins"""
     masked: dict[str, int] = field(default_factory=dict)

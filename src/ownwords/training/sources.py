@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerBase
 
+from ownwords.generation.prompts import prompt_ids, prompt_text
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.export import IGNORED, sft_row
 from ownwords.traces.select import Selection, select
@@ -32,9 +35,11 @@ def is_run(path: Path) -> bool:
     return (path / "traces.sqlite").is_file()
 
 
-def run_rows(run: Path, selection: Selection, closing_id: int | None) -> list[Row]:
-    """The selected traces of a run directory. `closing_id`: the student's closing think tag, None if it has none."""
+def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """The selected traces of a run directory. `tokenizer`: the student's."""
     with Store.read(run) as store:
+        system, opening, think = (store.config[name] for name in ("system", "opening", "think"))
+        closing_id = tokenizer.get_vocab().get(think[1])
         questions = {i: problem.question for i, problem in store.problems().items()}
         chosen = select(store.traces(), selection.for_gate(store.config["gate"]), closing_id)
         if not chosen:
@@ -42,18 +47,18 @@ def run_rows(run: Path, selection: Selection, closing_id: int | None) -> list[Ro
                 f"{run} has {len(store)} attempts, none of which is selected: expected correct, ended ones; "
                 "generate more, or loosen --incorrect or --max-fallback"
             )
-        system = store.config["system"]
-        return [trace_row(trace, questions[trace.problem_id], system) for trace in chosen]
+
+        def render(question: str) -> list[int]:
+            return prompt_ids(tokenizer, prompt_text(tokenizer, question, system), opening, tuple(think))
+
+        return [replace(trace_row(trace), question=questions[trace.problem_id], render=render) for trace in chosen]
 
 
-def trace_row(trace: Trace, question: str | None = None, system: str = "") -> Row:
+def trace_row(trace: Trace) -> Row:
     """A trace as `ownwords export` writes it, with its figures beside it."""
     row, start = sft_row(trace), len(trace.prompt_ids)
     columns = {name: _padded(getattr(trace, name), start) for name in FIGURES}
-    return Row(
-        trace.problem_id, trace.attempt, row["input_ids"], row["labels"], start, columns,
-        question=question, system=system,
-    )  # fmt: skip
+    return Row(trace.problem_id, trace.attempt, row["input_ids"], row["labels"], start, columns)
 
 
 def file_rows(path: Path) -> list[Row]:
