@@ -74,7 +74,8 @@ def command(store: Store) -> str:
     words = ["ownwords", "generate", "--run", "RUN"]
     for key, value in _settings(store).items():
         if key not in NOT_FLAGS:
-            words += [f"--{key.replace('_', '-')}", public_name(value)]
+            parts = value if isinstance(value, list) else [value]
+            words += [f"--{key.replace('_', '-')}", *map(public_name, parts)]
     return shlex.join(words)
 
 
