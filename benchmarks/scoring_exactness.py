@@ -8,6 +8,7 @@ python benchmarks/scoring_exactness.py scores/long
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -17,7 +18,6 @@ import torch
 from ownwords.generation.models import load
 from ownwords.suitability.files import Scores
 from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
-from ownwords.vocabulary import known_ids
 
 CHUNK = 64
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -29,7 +29,8 @@ options = parser.parse_args()
 scores = Scores.read(options.scores)
 student = load(scores.config["student"], "student", "cpu", scores.config["dtype"])
 model = student.model
-known_V = known_ids(student.tokenizer, model, model)
+known_V = torch.zeros(model.lm_head.weight.shape[0], dtype=torch.bool)
+known_V[list(student.tokenizer.get_vocab().values())] = True
 
 
 @torch.inference_mode()
@@ -40,9 +41,7 @@ def reference(row: dict) -> Reference:
     columns: tuple[list, list, list] = ([], [], [])
     for at in range(0, len(ids), CHUNK):
         start = len(prompt) - 1 + at
-        logits_TV = model.lm_head(hidden_TH[start : start + len(ids[at : at + CHUNK])])
-        if known_V is not None:
-            logits_TV = logits_TV[:, : len(known_V)].masked_fill(~known_V, float("-inf"))
+        logits_TV = model.lm_head(hidden_TH[start : start + len(ids[at : at + CHUNK])]).masked_fill(~known_V, -math.inf)
         for column, values in zip(columns, reference_tokens(logits_TV, ids[at : at + CHUNK])):
             column += values
     counts = row["scored"].astype(bool)

@@ -170,7 +170,7 @@ def test_places_that_hold_no_set(tmp_path):
     (tmp_path / "nothing").mkdir()
     for name, message in {
         "empty.jsonl": "holds no traces",
-        "broken.parquet": "is no Parquet file",
+        "broken.parquet": "no readable Parquet file",
         "notes.txt": "is a file of another kind",
         "none": "does not exist: expected a run directory",
         "nothing": "holds no .jsonl or .parquet file and no traces.sqlite",
@@ -238,8 +238,12 @@ def test_a_template_that_opens_the_thinking_is_not_opened_twice(tokenizer):
     tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
     tokenizer.chat_template += "{%- if add_generation_prompt -%}{{- '<think>\n' -}}{%- endif -%}"
     given = encoded(tokenizer, text("2", "1, 2"))
-    assert tokenizer.decode(given.sample.prompt_ids).endswith("assistant\n<think>\n")
-    assert tokenizer.decode(given.sample.token_ids) == "1, 2\n</think>\n\n2<|im_end|>" and given.scored.all()
+    assert tokenizer.decode(given.sample.prompt_ids).endswith("assistant\n")
+    assert tokenizer.decode(given.sample.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
+    without = encoded(tokenizer, text("1, 2\n</think>\n\n2"))  # as R1's completions are, behind such a template
+    for one in (given, without):
+        assert one.sample.token_ids.tolist() == given.sample.token_ids.tolist()
+        assert not one.scored[:2].any() and one.scored[2:].all()
 
 
 def test_what_cannot_be_scored_says_why(tokenizer):

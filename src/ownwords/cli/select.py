@@ -97,10 +97,7 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
 
 
 def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[str, Any]]]:
-    from transformers import AutoTokenizer
-
-    from ownwords.cli.look import student_tokenizer
-    from ownwords.generation.models import model_path
+    from ownwords.generation.models import load_tokenizer
     from ownwords.suitability.analyse import analyse as look
     from ownwords.suitability.files import Scores
     from ownwords.suitability.pieces import Pieces
@@ -109,10 +106,10 @@ def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[s
 
     if (traces / "traces.sqlite").is_file():
         with Store.read(traces) as store:
-            tokenizer = student_tokenizer(store)
+            tokenizer = load_tokenizer(store.config["student"], "student")
             return look(run_views(store), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
     scores = Scores.read(traces)
-    tokenizer = AutoTokenizer.from_pretrained(model_path(scores.config["student"], "student"))
+    tokenizer = load_tokenizer(scores.config["student"], "student")
     return look(score_views(scores), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
 
 

@@ -9,7 +9,7 @@ Shapes: B rows, T positions, N response positions of all rows, H hidden, V vocab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -77,19 +77,24 @@ def token_scores(
 
 
 class Scorer:
-    """A student that reads; made once per process.
+    """A student that reads; made once per process. `tokens`: the ids that its tokenizer has, None for all rows.
 
-    Raises ValueError if the model's logits are not a function of its last hidden states alone.
+    Raises ValueError if the model lacks rows for its tokenizer's ids, or if its logits are not a function of its last
+    hidden states alone.
     """
 
-    def __init__(self, model: PreTrainedModel, known_V: torch.Tensor | None, name: str) -> None:
+    def __init__(self, model: PreTrainedModel, tokens: Collection[int] | None, name: str) -> None:
         self.model, self.name = model, name
         self.rows = model.get_output_embeddings().weight.shape[0]
-        self.unknown_U = None
-        if known_V is not None:
-            self.unknown_U = torch.ones(self.rows, dtype=torch.bool, device=model.device)
-            self.unknown_U[: len(known_V)] = ~known_V
-            self.unknown_U = self.unknown_U.nonzero()[:, 0]
+        self.ids = self.rows if tokens is None else max(tokens) + 1
+        """from 0 up to this, not including it"""
+        if self.ids > self.rows:
+            raise ValueError(
+                f"the tokenizer of {name} has ids up to {self.ids - 1}, the model has {self.rows} rows: expected a row "
+                "for every id; are tokenizer and weights from the same checkpoint?"
+            )
+        unknown = [] if tokens is None else sorted(set(range(self.rows)).difference(tokens))
+        self.unknown_U = torch.tensor(unknown, device=model.device) if unknown else None
         self._probe()
 
     @torch.inference_mode()

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
-from ownwords.generation.models import model_path
+from ownwords.generation.models import load_tokenizer
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace
 from ownwords.traces.store import Store
@@ -117,11 +115,5 @@ def _other_tokenizer(config: ScoreConfig) -> bool:
         theirs = store.config["student"]
     if theirs == config.student:
         return False
-    try:
-        one, other = (
-            AutoTokenizer.from_pretrained(model_path(name, "student")).get_vocab() for name in (theirs, config.student)
-        )
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot load the tokenizers of {theirs} and {config.student}: {reason}") from error
+    one, other = (load_tokenizer(name, "student").get_vocab() for name in (theirs, config.student))
     return one != other

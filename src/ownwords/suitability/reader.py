@@ -31,7 +31,7 @@ class Reader:
     def rows(self, block: list[tuple[int, Member]], tell: Tell) -> list[dict[str, Any]]:
         """The rows of a block, in its order."""
         given = [self._encoded(member) for _, member in block]
-        why_not = [one.why_not(self.context, self.scorer.rows) for one in given]
+        why_not = [one.why_not(self.context, self.scorer.ids) for one in given]
         whole = [i for i, reason in enumerate(why_not) if not reason]
         tell(len(block) - len(whole), 0)
         step_of = {i: steps(self.pieces(given[i].sample.token_ids), SENTENCE_END) for i in whole}

@@ -24,7 +24,6 @@ from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
 from ownwords.traces.files import lock_for_writing, replacing
-from ownwords.vocabulary import known_ids
 
 NOT_IDENTITY = ("out", "workers", "device")
 """settings that may change between starts"""
@@ -43,7 +42,6 @@ def score(
     _refuse_foreign(config.out)
     found = survey(config)
     student = load(config.student, "student", _device(config, 0), config.dtype)
-    known_ids(student.tokenizer, student.model, student.model)
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
     lock = _claim(config.out, settings, versions)
@@ -65,8 +63,8 @@ def score(
 def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: Loaded | None = None) -> int:
     """Make the parts of one worker; returns how many parts the set has."""
     student = student or load(config.student, "student", _device(config, worker), config.dtype)
-    known_V = known_ids(student.tokenizer, student.model, student.model)
-    reader = Reader(config, student.tokenizer, Scorer(student.model, known_V, config.student))
+    scorer = Scorer(student.model, student.tokenizer.get_vocab().values(), config.student)
+    reader = Reader(config, student.tokenizer, scorer)
     parts = 0
     for number, block in enumerate(blocks(config, found)):
         parts += 1
