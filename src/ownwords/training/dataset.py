@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.models import Loaded, load
 from ownwords.generation.config import THINK
+from ownwords.generation.models import Loaded, load
 from ownwords.generation.prompts import encode, prompt_text
 from ownwords.traces.select import Selection
 from ownwords.training import masks
