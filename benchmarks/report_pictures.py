@@ -13,23 +13,27 @@ from chromium import chromium, open_page, picture, show_as
 
 from ownwords.reports.report import write_report
 
-POINT = """
+CHOOSE = """
 document.getElementById("traces").scrollIntoView();
-const solved = (attempts) => attempts.findIndex((attempt) => attempt.verdict === "correct");
-const good = report.problems.findIndex((problem) => problem.attempts.every((attempts) => solved(attempts) >= 0) &&
-  problem.question.includes("legs"));
-choose(Math.max(0, listed.indexOf(good)));
+window.correct = (attempts) => attempts.filter((attempt) => attempt.verdict === "correct");
+window.place = ([first, ...others]) => [
+  first.findIndex((attempt) => attempt.verdict === "correct" && (attempt.fallback > 0 || !report.sets[0].mixes)),
+  ...others.map((all) => all.indexOf(correct(all).sort((one, other) => other.tokens - one.tokens)[0])),
+];
+const good = report.problems.filter((problem) => place(problem.attempts).every((one) => one >= 0));
+const length = (problem) => problem.attempts.reduce((sum, all, i) => sum + all[place(problem.attempts)[i]].tokens, 0);
+good.sort((one, other) => length(other) - length(one));
+choose(Math.max(0, listed.indexOf(report.problems.indexOf(good[0]))));
 """
-"""chooses a problem that every set solved, so that styles and not mistakes are compared"""
-HOVER = """
-for (const [i, column] of [...columns.children].entries()) {
-  column.querySelectorAll(".attempt")[Math.max(0, solved(report.problems[listed[chosen]].attempts[i]))].click();
-}
+"""the problem with the longest traces of those that every set solved, the first set with the student's help"""
+POINT = """
+const places = place(report.problems[listed[chosen]].attempts);
+[...columns.children].forEach((column, i) => column.querySelectorAll(".attempt")[Math.max(0, places[i])].click());
 const refused = [...document.querySelectorAll(".column:first-child .student")]
   .find((span) => tokens.get(span).read.refused[tokens.get(span).at]);
 if (refused) showValues(refused);
 """
-"""opens a correct attempt of each, and the values of a token in whose place the gate refused another"""
+"""opens these attempts, and the values of a token in whose place the gate refused another"""
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("sets", nargs="+", type=Path)
@@ -41,9 +45,9 @@ with tempfile.TemporaryDirectory() as folder, chromium() as driver:
     write_report(options.sets, page)
     show_as(driver, 1360, 800)
     open_page(driver, page)
-    driver.execute_script(POINT)
+    driver.execute_script(CHOOSE)
     driver.execute_async_script("setTimeout(arguments[0], 500)")
-    driver.execute_script(POINT.splitlines()[2] + HOVER)
+    driver.execute_script(POINT)
     for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
         show_as(driver, 1360, 800, scheme)
         picture(driver, options.out / name)
