@@ -89,7 +89,8 @@ def test_rows_that_cannot_be_read(tmp_path, line, fields, message):
         ("world:size=none", "expected whole numbers, size from 1 up"),
         ("gym:qqqq", "unknown reasoning-gym task 'qqqq', expected one such as"),
         ("gym:arc_agi,size=2", "its scorer refuses its own answers"),
-        ("world:sise=3", "world has no setting 'sise': expected size and seed"),
+        ("world:sise=3", "world has no setting 'sise': expected size, seed and split"),
+        ("world:size=3,split=train", "has no split 'train': expected practice or test"),
         ("gym:", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
     ],
 )
@@ -173,6 +174,16 @@ def test_world_problems_are_held_out_distinct_and_stable():
     assert {p.source for p in problems} == {"gym:chain_sum", "gym:leg_counting", "gym:number_filtering"}
     assert problems[:20] == load_problems("world:size=20,seed=2")
     assert not {p.id for p in problems} & {p.id for p in load_problems("world:size=20,seed=3")}
+
+
+def test_practice_and_test_share_no_question():
+    halves = [
+        {p.id for seed in (1, 2) for p in load_problems(f"world:size=200,seed={seed},split={split}")}
+        for split in ("practice", "test")
+    ]
+    assert not halves[0] & halves[1]
+    both = {p.id for p in load_problems("world:size=100,seed=1")}
+    assert both & halves[0] and both & halves[1]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ def reasoning_gym() -> Any:
     return reasoning_gym
 
 
+SPLITS = ("practice", "test")
+"""of the small world's held-out problems"""
+
+
 def gym_problems(spec: str, seed: int) -> list[Problem]:
     """`TASK,size=100,seed=7,max_terms=4,...`: a reasoning-gym task and any of its settings (size 100, the given seed).
 
@@ -61,13 +65,19 @@ def gym_problems(spec: str, seed: int) -> list[Problem]:
 
 
 def world_problems(spec: str, seed: int) -> list[Problem]:
-    """`size=300,seed=7`: distinct problems that no training document of the small world shows, its task families in
-    turn."""
+    """`size=300,seed=7,split=test`: distinct problems that no training document of the small world shows, its task
+    families in turn. The splits `practice` and `test` are halves of them that share no question, whatever their seeds:
+    one to make traces of, the other to measure on; without one, both."""
     from ownwords.world.tasks import FAMILIES, items
 
     _, settings = _settings(f"world:{spec}", f"world,{spec}" if spec else "world")
-    if unknown := sorted(set(settings) - {"size", "seed"}):
-        raise ValueError(f"world has no setting {unknown[0]!r}: expected size and seed, as world:size=300,seed=7")
+    if unknown := sorted(set(settings) - {"size", "seed", "split"}):
+        raise ValueError(
+            f"world has no setting {unknown[0]!r}: expected size, seed and split, as world:size=300,seed=7,split=test"
+        )
+    split = settings.get("split")
+    if split not in (None, *SPLITS):
+        raise ValueError(f"world:{spec} has no split {split!r}: expected {' or '.join(SPLITS)}")
     size, seed = settings.get("size", 100), settings.get("seed", seed)
     if not isinstance(size, int) or size < 1 or not isinstance(seed, int):
         raise ValueError(f"world:{spec} has size {size!r} and seed {seed!r}: expected whole numbers, size from 1 up")
@@ -77,7 +87,8 @@ def world_problems(spec: str, seed: int) -> list[Problem]:
     found: dict[str, Problem] = {}
     while len(found) < size:
         problem = from_item(next(streams[len(found) % len(streams)]))
-        found.setdefault(problem.id, problem)
+        if split in (None, SPLITS[int(problem.id[2:4], 16) % 2]):  # the first two digits say whether it is held out
+            found.setdefault(problem.id, problem)
     return list(found.values())
 
 
