@@ -1,7 +1,8 @@
 """Which scored traces to train on: a pure rule on rows of scores, and the files that a trainer reads.
 
-All rules are one walk through the eligible traces from the best score to the worst, which takes a trace if its problem,
-its source and the whole selection still have room. Every trace, taken or not, is told why.
+All rules are one walk through the eligible traces, from the best score to the worst (sources by turns where they are to
+be balanced), which takes a trace if its problem, its source and the whole selection still have room. Every trace, taken
+or not, is told why.
 """
 
 from __future__ import annotations
@@ -90,19 +91,29 @@ def choose(rows: Sequence[dict[str, Any]], rule: Rule) -> list[Choice]:
         for row, value in zip(rows, values, strict=True)
     ]
     sign = -1 if rule.by in HIGHER_IS_BETTER else 1
-    order = sorted((i for i, choice in enumerate(found) if choice is None), key=lambda i: sign * values[i])  # type: ignore[operator]
+    best_first = sorted((i for i, one in enumerate(found) if one is None), key=lambda i: sign * values[i])  # type: ignore[operator]
+    order = _by_turns(rows, best_first) if rule.balance else best_first
     taken = sum(not why for why in _walk(rows, order, rule, None, None).values())
     total = min(math.ceil(rule.share * taken), rule.count or taken)
     sources = {rows[i]["source"] for i in order}
     quota = math.ceil(total / len(sources)) if rule.balance and sources else None
     reasons = _walk(rows, order, rule, total, quota)
     rivals, place = Counter(rows[i]["problem_id"] for i in order), Counter[str]()
-    for i in order:
+    for i in best_first:
         problem = rows[i]["problem_id"]
         place[problem] += 1
         why = reasons[i] or f"number {place[problem]} of {rivals[problem]} at its problem"
         found[i] = Choice(not reasons[i], f"{rule.by} {values[i]:.4g}: {why}", values[i])
     return found  # type: ignore[return-value]
+
+
+def _by_turns(rows: Sequence[dict[str, Any]], best_first: list[int]) -> list[int]:
+    """The best of every source, then the second best of every source, ..."""
+    turn, seen = {}, Counter[str]()
+    for i in best_first:
+        turn[i] = seen[rows[i]["source"]]
+        seen[rows[i]["source"]] += 1
+    return sorted(best_first, key=lambda i: turn[i])
 
 
 def _not_eligible(row: dict[str, Any], value: float | None, rule: Rule) -> str:
@@ -122,11 +133,11 @@ def _walk(
     for i in order:
         problem, source = rows[i]["problem_id"], rows[i]["source"]
         if rule.per_problem and of_problem[problem] == rule.per_problem:
-            reasons[i] = f"its problem has {rule.per_problem} better"
+            reasons[i] = f"its problem has its {rule.per_problem}"
         elif quota is not None and of_source[source] == quota:
-            reasons[i] = f"{source} has {quota} better"
+            reasons[i] = f"{source} has its {quota}"
         elif total is not None and taken == total:
-            reasons[i] = f"the selection has {total} better"
+            reasons[i] = f"the selection has its {total}"
         else:
             reasons[i] = ""
             of_problem[problem] += 1
