@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import re
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import data_folder
+from conftest import data_folder, make, random_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ownwords.rsd import gates
+from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.mixture import law
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import LEAST, Spelled, log_product, with_products
@@ -204,6 +209,60 @@ def test_models_without_enough_rows_and_unreadable_tokenizers_are_refused():
     assert align(vocabulary(words), vocabulary(words)).teacher_of_V is None
     with pytest.raises(ValueError, match="cannot tell which bytes"):
         align(vocabulary(words), vocabulary(tokenizer))
+
+
+def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int) -> Path:
+    """A random model whose padding, added and end rows are often the likeliest."""
+    tokenizer.save_pretrained(folder)
+    model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=0.3)
+    with torch.no_grad():
+        model.lm_head.weight[256:] *= 3
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_traces_of_two_vocabularies(tmp_path):
+    """Other ids, sizes, ends and tokens on either side, through the whole of `generate`, and scored again by plain
+    forward passes of each model over its own ids."""
+    theirs = byte_level(WORDS, ["<extra>", "<|stop|>", "<|eot|>"], end="<|eot|>")
+    ours = byte_level(["in", "th", "ing", "ĊĊ", "the", "Ġthe"], ["<think>", "</think>", "<|end|>"])
+    prepared, traces = make(
+        tmp_path / "run", problems="world:size=6,seed=3", attempts=2, max_tokens=60, gate="ratio", max_fallback=1.0,
+        teacher=str(saved(tmp_path / "teacher", theirs, 9, 0)), student=str(saved(tmp_path / "student", ours, 4, 1)),
+        draft_length=3,
+    )  # fmt: skip
+    closing, sources = ours.get_vocab()["</think>"], set()
+    for trace in traces:
+        ids = torch.from_numpy(trace.token_ids.astype(np.int64))
+        assert ids.max() < len(ours) and trace.refused_id.max() < len(ours)
+        assert set(trace.source[trace.token_ids == closing].tolist()) <= {STUDENT}
+        assert (trace.source[:2] == FORCED).all() and ours.decode(trace.token_ids[:2]) == "<think>\n"
+        sources |= set(trace.source.tolist())
+        prompts = prepared.pair(trace.problem_id, trace.attempt)
+        spelled = [prepared.alignment.to_teacher(i) for i in ids.tolist()]
+        assert shown(theirs, sum(spelled[:-1], ())) == shown(ours, ids[:-1])
+        at = len(prompts[0]) - 1 + np.cumsum([0, *map(len, spelled[:-1])])
+        with torch.inference_mode():
+            teacher = prepared.teacher.model(torch.tensor([[*prompts[0], *sum(spelled, ())]])).logits[0, at]
+            student = prepared.student.model(torch.tensor([[*prompts[1], *ids.tolist()]])).logits[0]
+        exact = teacher_log_p(prepared.rules, teacher).gather(-1, ids[:, None])[:, 0].numpy()
+        np.testing.assert_allclose(trace.teacher_logprob, exact, atol=1e-3)
+        exact = student[len(prompts[1]) - 1 : -1, : len(ours)].log_softmax(-1).gather(-1, ids[:, None])[:, 0].numpy()
+        np.testing.assert_allclose(trace.student_logprob, exact, atol=1e-3)
+    assert sources == {TEACHER, STUDENT, FORCED} and any((t.token_ids == closing).any() for t in traces)
+
+
+def test_two_vocabularies_of_qwen(data, monkeypatch, capsys):
+    """benchmarks/two_vocabularies.py on a few hundred of its 200,000 tokens."""
+    script = Path(__file__).parents[1] / "benchmarks/two_vocabularies.py"
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.setattr(sys, "argv", [str(script), "--data", str(data), "--tokens", "400"])
+    runpy.run_path(str(script))
+    said = capsys.readouterr().out
+    assert "padding rows or ids of the teacher alone: 0 written, 0 refused" in said
+    alone = re.search(r"ids of the student alone: (\d+) written, (\d+) of them by the teacher", said)
+    assert int(alone[1]) > 20 and alone[2] == "0"
+    assert float(re.search(r"in 8 traces: (\S+) nats", said)[1]) < 1e-3
 
 
 # Student-only tokens that the teacher spells: a teacher over five pieces that remembers its last two tokens, and a

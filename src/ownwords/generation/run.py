@@ -34,6 +34,8 @@ from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 from ownwords.vocabulary import Alignment, Vocabulary, align
 
+SPELLED = 8
+"""Tokens of the student's own that an attempt has room for: think tags, as a rule."""
 LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
 PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
@@ -91,7 +93,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
         problems, teacher.tokenizer, student.tokenizer, (theirs, config.system), config.opening, config.think,
         config.privileged,
     )  # fmt: skip
-    capacity = _capacity(config, teacher, student, prompts)
+    capacity = _capacity(config, teacher, student, prompts, spelling(alignment)[1])
     sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
     for side, name in sides:
         check_architecture(side.model, capacity, name)
@@ -122,8 +124,9 @@ def drafts(config: GenerateConfig) -> int | None:
     return None if config.draft_length == "auto" else config.draft_length
 
 
-def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: Prompts) -> int:
-    """Positions per slot: the longest prompt and the whole budget, unless a model's context is shorter."""
+def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: Prompts, longest_spelling: int) -> int:
+    """Positions per slot: the longest prompt, the whole budget, and room for the teacher to spell a few tokens that are
+    the student's alone, unless a model's context is shorter."""
     longest, problem_id = max(
         (max(len(theirs), len(ours), len(prompts.privileged.get(i, ()))), i)
         for i, (theirs, ours) in prompts.pairs.items()
@@ -137,7 +140,7 @@ def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts:
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
             "leave that problem out or take models with a longer context"
         )
-    return int(min(longest + config.max_tokens - 1, context))
+    return int(min(longest + config.max_tokens - 1 + SPELLED * (longest_spelling - 1), context))
 
 
 def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | None, int]:
