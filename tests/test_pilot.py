@@ -118,6 +118,14 @@ def test_speed_of_a_machine_that_is_slow_for_a_while_lies_in_its_interval():
     assert held / 150 >= EACH - 4 * math.sqrt(EACH * (1 - EACH) / 150), held
 
 
+def test_a_crowded_machine_makes_the_interval_of_the_speed_wider_and_no_other():
+    arm = arm_of(np.random.default_rng(0), noise=0.01)
+    alone, crowded = (forecast(arm, [arm], 300, 64, contention) for contention in (1.0, 5.0))
+    assert crowded.speed.value == alone.speed.value and crowded.solved == alone.solved
+    assert crowded.speed.high / crowded.speed.value > 5 > 2 > alone.speed.high / alone.speed.value
+    assert crowded.hours.high / crowded.hours.value > 5 and crowded.length == alone.length
+
+
 def test_chance_of_one_by_enumeration():
     for made, correct, attempts in itertools.product(range(1, 7), range(7), range(1, 7)):
         if correct <= made and attempts <= made:

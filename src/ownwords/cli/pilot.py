@@ -95,4 +95,9 @@ def _advice(pilot: Pilot) -> str:
         lines.append(
             f"the run will have {beyond:.1f} times as many attempts at once as the pilot: its speed is extrapolated"
         )
+    if pilot.contention > 1.1:
+        lines.append(
+            f"this machine is shared: {pilot.contention:.1f} processes per core wanted to run, so the run may be that "
+            "much faster or slower"
+        )
     return "\n".join(lines)

@@ -79,9 +79,13 @@ class Forecast:
     """the run's attempts at once, over the most that the pilot had at once: speeds above 1 are guessed by a line"""
 
 
-def forecast(arm: Arm, arms: Sequence[Arm], problems: int, slots: int) -> Forecast:
-    """What `problems` problems will be like with the gate of `arm`, `slots` attempts at once. The costs of a block are
-    learned from all `arms` together: they hardly depend on the gate, and last longer than any one arm."""
+def forecast(arm: Arm, arms: Sequence[Arm], problems: int, slots: int, contention: float = 1.0) -> Forecast:
+    """What `problems` problems will be like with the gate of `arm`, `slots` attempts at once. The costs of time are
+    learned from all `arms` together: they hardly depend on the gate, and last longer than any one arm.
+
+    `contention`: processes that wanted to run, per core, 1 where there was room for all. Others may go, which makes the
+    run that much faster, or as many more may come: the interval of the speed is wider by this factor.
+    """
     n, outcomes = len(arm.outcomes), arm.outcomes
     tokens_n, attempts_n = np.array([[o.tokens, o.attempts] for o in outcomes]).T
     length = tokens_n.sum() / attempts_n.sum()
@@ -92,9 +96,10 @@ def forecast(arm: Arm, arms: Sequence[Arm], problems: int, slots: int) -> Foreca
     seconds, tokens = simulate(arm.lengths, attempts, slots, costs)
     total_sd = np.std(tokens_n, ddof=1) / tokens_n.mean() * math.sqrt(1 / n + 1 / problems)
     t, t_speed = (stats.t.ppf((1 + EACH) / 2, df) for df in (n - 1, freedom))
-    hours_factor = math.exp(math.hypot(t * total_sd, t_speed * speed_sd))
+    log_factor = math.hypot(t_speed * speed_sd, math.log(contention))
+    factor, hours_factor = math.exp(log_factor), math.exp(math.hypot(t * total_sd, log_factor))
     hours = problems * tokens_n.mean() / tokens * seconds / 3600
-    speed, factor = tokens / seconds, math.exp(t_speed * speed_sd)
+    speed = tokens / seconds
     return Forecast(
         solved=solved_share(sum(o.solved for o in outcomes), n, problems),
         length=Interval(length, max(0.0, length - t * length_sd), length + t * length_sd),

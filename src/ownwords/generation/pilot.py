@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import sys
@@ -40,6 +41,8 @@ class Pilot:
     """a gate"""
     peak_bytes: int
     """of the GPUs' memory, or of this process's where there is none"""
+    contention: float
+    """processes that wanted to run, per core; 1 where there was room for all"""
 
 
 def run_pilot(
@@ -69,8 +72,9 @@ def run_pilot(
         summary, measured = measure(arm, prepared.config, clock.blocks)
         arms.append(measured)
         summaries.append(summary)
-    forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots) for arm in arms]
-    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes())
+    busy = contention()
+    forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots, busy) for arm in arms]
+    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes(), busy)
     write(pilot, config.run / "pilot.json")
     return pilot
 
@@ -144,6 +148,13 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def contention() -> float:
+    """Processes that wanted to run in the last minute, per core of this machine, 1 at least."""
+    if not hasattr(os, "getloadavg"):
+        return 1.0
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def write(pilot: Pilot, path: Path) -> None:
     """The figures as JSON."""
     gates = {
@@ -156,5 +167,5 @@ def write(pilot: Pilot, path: Path) -> None:
         }
         for arm, summary, prediction in zip(pilot.arms, pilot.summaries, pilot.forecasts, strict=True)
     }
-    figures = {"suggested": pilot.suggested, "peak_bytes": pilot.peak_bytes, "gates": gates}
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = {name: getattr(pilot, name) for name in ("suggested", "peak_bytes", "contention")}
+    path.write_text(json.dumps({**figures, "gates": gates}, indent=2) + "\n")
