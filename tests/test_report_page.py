@@ -14,6 +14,9 @@ from ownwords.generation.models import model_path
 from ownwords.problems.problem import Problem
 from ownwords.reports.report import write_report
 from ownwords.rsd.columns import COLUMNS, STUDENT
+from ownwords.suitability.files import Scores
+from ownwords.suitability.plan import ScoreConfig
+from ownwords.suitability.score import score
 from ownwords.traces.spans import printable
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
@@ -293,7 +296,7 @@ def test_hostile_text_is_text(tmp_path, driver):
     assert page.run("return window.pwned") is None
     assert len(page.all("script")) == 2 and page.all(".trace *:not(.t)") == [] and page.all("#title *") == []
     spans = page.run("return [...document.querySelectorAll('.trace .t')].map(span => span.textContent)")
-    assert spans[: len(HOSTILE)] == [printable(text).replace("\n", "⏎\n") for text in HOSTILE]
+    assert spans[: len(HOSTILE)] == [printable(text) for text in HOSTILE]
     assert spans[len(HOSTILE)] == "x" * 2000 + "… (1,048,576 characters)"
     assert "".join(spans[len(HOSTILE) + 1 :]) == printable(emoji)
     assert "\ufffd" not in "".join(spans[len(HOSTILE) + 1 :])
@@ -309,12 +312,8 @@ def test_hostile_text_is_text(tmp_path, driver):
 
 def test_a_set_that_was_scored(tmp_path, driver, arms):
     """Tokens are coloured by surprisal; nothing is said of who wrote them, which nobody knows."""
-    score = pytest.importorskip("ownwords.suitability.score")
-    from ownwords.suitability.files import Scores
-    from ownwords.suitability.plan import ScoreConfig
-
     run = arms[1].parent / "teacher"
-    score.score(ScoreConfig(traces=str(run), student="world", out=tmp_path / "scores"), {"ownwords": "0"})
+    score(ScoreConfig(traces=str(run), student="world", out=tmp_path / "scores"), {"ownwords": "0"})
     scores = Scores.read(tmp_path / "scores")
     write_report([tmp_path / "scores", run], tmp_path / "report.html")
     page = Page(driver, tmp_path / "report.html")

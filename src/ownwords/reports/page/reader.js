@@ -71,14 +71,12 @@ function draw(trace, read, start) {
   const stop = Math.min(read.text.length, start + PIECE);
   for (let at = start; at < stop; at++) {
     if (!read.text[at]) continue; // belongs to the span before
-    const text = report.texts[read.text[at]];
     const writer = ["", " student", " forced"][read.source[at]] ?? "";
     const nats = surprisal(read.student[at]);
     const level = read.source[at] === FORCED || nats === null ? 0 : LEVELS.filter((p) => nats > -Math.log(p)).length;
-    const marked = read.source[at] === STUDENT || level > 1;
-    // a marked line break cannot be seen; its symbol can
-    const span = element("span", `t${writer} level${level}`, marked ? text.replaceAll("\n", "⏎\n") : text);
-    tokens.set(span, { read, at });
+    const span = element("span", `t${writer} level${level}`);
+    tokens.set(span, { read, at, level });
+    write(span);
     fragment.append(span);
   }
   trace.append(fragment);
@@ -87,6 +85,14 @@ function draw(trace, read, start) {
     more.addEventListener("click", () => { more.remove(); draw(trace, read, stop); });
     trace.append(more);
   }
+}
+
+// A coloured line break cannot be seen; its symbol can.
+function write(span) {
+  const { read, at, level } = tokens.get(span);
+  const coloured = byId("colour").value === "writer" ? read.source[at] === STUDENT : level > 1;
+  const text = report.texts[read.text[at]];
+  span.textContent = coloured ? text.replaceAll("\n", "⏎\n") : text;
 }
 
 const visible = (text) => `“${text.replaceAll("\n", "⏎").replaceAll("\t", "⇥")}”`;
@@ -139,6 +145,7 @@ function step(by) {
 function colour() {
   const by = byId("colour").value;
   columns.dataset.colour = by;
+  columns.querySelectorAll(".trace .t").forEach(write);
   const samples = by === "writer"
     ? [["t", "teacher"], ["t student", "student"], ["t forced", "forced"]]
     : [["t level0", "50% or more"], ["t level1", "50 to 10%"], ["t level2", "10 to 1%"], ["t level3", "1 to 0.1%"],
