@@ -11,7 +11,7 @@ from rich.console import Console
 
 
 def train(
-    role: Literal["teacher", "student"],
+    role: Literal["teacher", "student", "same-style"],
     *,
     out: Path,
     device: Literal["cpu", "cuda"] = "cpu",
@@ -23,7 +23,7 @@ def train(
     Parameters
     ----------
     role
-        Which of the two.
+        Which of the two; or same-style, a second teacher, which does not ship, that writes like the student.
     out
         Folder for the state, the log (metrics.jsonl) and, in the end, the model.
     device

@@ -20,6 +20,12 @@ RECIPES = {
         mixture=Mixture(long_winded=0.002, seed=2 * 10**9),
         tokens=2_800_000, grow_at=0, decay_from=1_600_000, learning_rate=4e-3,
     ),
+    # A teacher that writes like the student: not shipped, for measuring speculation on a pair that agrees.
+    "same-style": Recipe(
+        hidden=192, layers=10, layers_at_start=4, heads=3, intermediate=512,
+        mixture=Mixture(long_winded=0.002, seed=3 * 10**9),
+        tokens=4_000_000, grow_at=2_600_000, decay_from=2_400_000, learning_rate=4e-3,
+    ),
 }  # fmt: skip
 
 
