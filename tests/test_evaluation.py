@@ -180,6 +180,16 @@ def test_two_runs_are_compared_on_what_both_have(sampled, greedy, checker, tmp_p
         compare(tmp_path / "others", sampled[0], checker)
 
 
+def test_problems_that_the_model_was_trained_on_can_be_left_out(sampled, tmp_path):
+    config = dict(run=tmp_path / "new", exclude=sampled[0], max_tokens=100)
+    prepared = prepare(EvalConfig(**config, benchmark="world:size=14,seed=8"))
+    with Store.read(sampled[0]) as store:
+        assert len(prepared.problems) == 2 and not set(store.problems()) & {p.id for p in prepared.problems}
+    assert prepared.remarks == {"left out": f"12 problems that {sampled[0]} has"}
+    with pytest.raises(ValueError, match="has all problems of world:size=12,seed=8"):
+        prepare(EvalConfig(**config, benchmark="world:size=12,seed=8"))
+
+
 def test_problems_of_one_template_are_resampled_together():
     problems = load_problems("gym:gsm_symbolic,size=30,seed=3")
     templates = Counter(p.metadata["template"] for p in problems)
@@ -287,6 +297,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(sampled, tmp_path, words, messa
     assert message in error and "Traceback" not in error
     assert len(error.strip().splitlines()) == 1, error
     assert not Path("new").exists() and Path("here.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["eval", "compare", "check-references"])
+def test_help_reads_well(name, monkeypatch, capfd):
+    assert command(monkeypatch, name, "--help") == 0
+    shown = capfd.readouterr()
+    assert f"Usage: ownwords {name}" in shown.out and shown.err == ""
 
 
 def test_compare_and_check_references_as_commands(sampled, greedy, tmp_path, monkeypatch, capfd):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, GenerateConfig, SamplingOptions
+from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, GenerateConfig, SamplingOptions
 
 
 @Parameter(name="*")
@@ -28,6 +28,8 @@ class EvalConfig:
     """the column of the reference answer, where its name does not tell"""
     limit: int | None = None
     """take the first N problems only"""
+    exclude: Path | None = None
+    """leave out the problems of this run directory: those whose traces the model was trained on"""
 
     model: str = "world"
     """a model folder, a hub name, or world (the small student that ships with the package)"""
@@ -47,8 +49,11 @@ class EvalConfig:
     """give an answer up when its last N tokens repeat themselves; 0 never does"""
     system: str = SYSTEM_PROMPT
     """the system prompt; empty for none"""
-    opening: str = "<think>\n"
-    """forced start of every answer, where the tokenizer has the tag; empty for none"""
+    opening: str | None = None
+    """forced start of every answer: as the model's template opens it, or <think> and a line break where its tokenizer
+    has the tags; empty for none"""
+    think: tuple[str, str] = THINK
+    """the tags around the thinking"""
 
     seed: int = 0
     """of the draws, and of problems and options that are made by a seed and name none"""
@@ -95,6 +100,7 @@ class EvalConfig:
             repetition_window=self.repetition_window,
             system=self.system,
             opening=self.opening,
+            think=self.think,
             seed=self.seed,
             answer_from=self.answer_from,
             judge_url=self.judge_url,

@@ -11,6 +11,7 @@ from ownwords.evaluation.config import EvalConfig
 from ownwords.generation.models import load, model_path
 from ownwords.generation.run import Prepared
 from ownwords.generation.run import prepare as prepare_run
+from ownwords.traces.store import Store
 
 
 def prepare(config: EvalConfig) -> Prepared:
@@ -23,5 +24,15 @@ def prepare(config: EvalConfig) -> Prepared:
         question_field=config.question_field,
         answer_field=config.answer_field,
     )
+    seen: set[str] = set()
+    if config.exclude:
+        with Store.read(config.exclude) as store:
+            seen = set(store.problems())
+    fresh = [p for p in problems if p.id not in seen]
+    if not fresh:
+        raise ValueError(f"{config.exclude} has all problems of {config.benchmark}: expected a run at other problems")
     model = load(model_path(config.model, "student"), "model", config.model_device, config.model_dtype)
-    return prepare_run(config.generation(), problems=problems, student=model)
+    prepared = prepare_run(config.generation(), problems=fresh, student=model)
+    if left_out := len(problems) - len(fresh):
+        prepared.remarks["left out"] = f"{left_out} problems that {config.exclude} has"
+    return prepared

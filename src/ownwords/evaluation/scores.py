@@ -18,7 +18,7 @@ from ownwords.traces.store import Store
 
 SETTINGS = (
     "student_sampling.temperature", "student_sampling.top_p", "student_sampling.top_k", "max_tokens",
-    "repetition_window", "system", "opening", "seed", "answer_from", "judge_model",
+    "repetition_window", "system", "opening", "think", "seed", "answer_from", "judge_model",
 )  # fmt: skip
 """of the run's configuration: what a score depends on besides the model and the problems"""
 
