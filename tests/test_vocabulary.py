@@ -211,12 +211,13 @@ def test_models_without_enough_rows_and_unreadable_tokenizers_are_refused():
         align(vocabulary(words), vocabulary(tokenizer))
 
 
-def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int) -> Path:
-    """A random model whose padding, added and end rows are often the likeliest."""
+def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int, often: str = "") -> Path:
+    """A random model whose padding, added and end rows are often the likeliest, and those of the characters `often`."""
     tokenizer.save_pretrained(folder)
     model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=0.3)
+    rows = [*tokenizer.convert_tokens_to_ids(list(often)), *range(256, len(tokenizer) + padding)]
     with torch.no_grad():
-        model.lm_head.weight[256:] *= 3
+        model.lm_head.weight[rows] *= 3
     model.save_pretrained(folder)
     return folder
 
@@ -250,6 +251,35 @@ def test_traces_of_two_vocabularies(tmp_path):
         exact = student[len(prompts[1]) - 1 : -1, : len(ours)].log_softmax(-1).gather(-1, ids[:, None])[:, 0].numpy()
         np.testing.assert_allclose(trace.student_logprob, exact, atol=1e-3)
     assert sources == {TEACHER, STUDENT, FORCED} and any((t.token_ids == closing).any() for t in traces)
+
+
+def test_the_teacher_may_propose_what_it_spells(tmp_path):
+    """`--spelled product`: the tags are written by both, and the teacher's probability of one is that of its pieces."""
+    theirs = byte_level(WORDS, ["<|end|>"])
+    ours = byte_level(WORDS, ["<t", "</", "<|end|>"])
+    settings = dict(
+        problems="world:size=6,seed=3", attempts=2, max_tokens=60, gate="ratio", max_fallback=1.0, think=("<t", "</"),
+        teacher=str(saved(tmp_path / "teacher", theirs, 9, 0, often="</t")),
+        student=str(saved(tmp_path / "student", ours, 4, 1)),
+    )  # fmt: skip
+    own = set(ours.convert_tokens_to_ids(["<t", "</"]))
+    for spelled, writers in (("student", {STUDENT}), ("product", {TEACHER, STUDENT})):
+        prepared, traces = make(tmp_path / f"run-{spelled}", **settings, spelled=spelled)
+        seen, checked = set(), 0
+        for trace in traces:
+            prompt = prepared.pair(trace.problem_id, trace.attempt)[0]
+            for n in np.flatnonzero(np.isin(trace.token_ids, list(own)) & (trace.source != FORCED)):
+                seen.add(int(trace.source[n]))
+                context = [t for i in trace.token_ids[:n].tolist() for t in prepared.alignment.to_teacher(i)]
+                pieces = prepared.alignment.products[int(trace.token_ids[n])]
+                ids = [*prompt, *context, *prepared.alignment.to_teacher(int(trace.token_ids[n]))]
+                with torch.inference_mode():
+                    logits = prepared.teacher.model(torch.tensor([ids])).logits[0, -1 - len(pieces) : -1]
+                exact = teacher_log_p(prepared.rules, logits).gather(-1, torch.tensor(pieces)[:, None]).sum().item()
+                exact = exact if spelled == "product" and exact > -6 else trace.teacher_logprob[n]
+                assert trace.teacher_logprob[n] == pytest.approx(exact, abs=1e-3)
+                checked += exact > -6
+        assert seen == writers and (checked > 5 or spelled == "student")
 
 
 def test_two_vocabularies_of_qwen(data, monkeypatch, capsys):

@@ -22,6 +22,9 @@ TOGETHER = 0.95
 EACH = 1 - (1 - TOGETHER) / 3
 WINDOWS = 6
 """per gate, for how much the speed varies"""
+MODEL = 0.1
+"""log-sd of what the sum of four costs does not know, such as how far the engine drafts ahead in the run; see
+benchmarks/pilot_calibration.py"""
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,7 @@ def block_costs(arms: Sequence[Arm]) -> tuple[np.ndarray, float, int]:
         windows = np.split(np.arange(len(share_I)), np.searchsorted(share_I, np.arange(1, WINDOWS) / WINDOWS))
         log_ratios += [math.log(seconds_I[w].sum() / expected_I[w].sum()) for w in windows if len(w)]
     W = len(log_ratios)
-    sd = float(np.std(log_ratios, ddof=1)) * math.sqrt(1 + 1 / W)
-    return costs_4, sd, max(1, W - costs_4.size)
+    return costs_4, math.hypot(float(np.std(log_ratios, ddof=1)) * math.sqrt(1 + 1 / W), MODEL), W - 1
 
 
 def loads(blocks_I5: np.ndarray) -> np.ndarray:
