@@ -72,8 +72,9 @@ def analyse(
         "tokens by place in the trace": places.rows(PLACES, total, run),
         "tokens by what their step does": by_class,
     }
-    if refusals is not None:
+    if run:
         tables["tokens by agreement of the models"] = agreement.rows(AGREEMENT, total, run)
+    if refusals is not None and refusals.refused:
         tables["refused, by kind of what the teacher wanted"] = refusals.by_kind()
         tables["refused and written instead, by kind"] = refusals.instead()
         tables["refused and written instead, by token"] = refusals.pairs(pairs)
