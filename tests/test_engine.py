@@ -232,7 +232,7 @@ def test_budget_and_hopeless_fallback_rates_end_an_attempt(tmp_path):
         ([1, 2, 3] * 22, True),
         ([7] * 64, True),
         (list(range(200)), False),
-        ([*range(100), *([4, 5] * 32)], True),
+        ([*range(96), *([4, 5] * 32)], True),
         ([1, 2, 3] * 20 + [9], False),
         (list(range(24)) * 4, False),  # repeats, but not four times within the window
     ],

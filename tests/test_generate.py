@@ -67,12 +67,13 @@ def test_until_correct_makes_the_shortest_sequence_that_is_enough(until, slots):
             assert {a for i, a in made if i == problem.id} == set(range(enough))
 
 
-# The same settings for every run below; batch 1, since only then are two runs equal to the last bit.
-SETTINGS = ["--problems", "world:size=8,seed=4", "--attempts", "2", "--max-tokens", "40", "--batch", "1"]
+# The same settings for every run below; batch 1 and blocks of one length, since only then are two runs equal to the
+# last bit of their log-probabilities.
+SETTINGS = ["--problems", "world:size=8,seed=4", "--max-tokens", "40", "--batch", "1", "--draft-length", "2"]
 
 
-def command(run: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "ownwords", "generate", "--run", str(run), *SETTINGS, *more]
+def command(run: Path, attempts: int = 2) -> list[str]:
+    return [sys.executable, "-m", "ownwords", "generate", "--run", str(run), *SETTINGS, "--attempts", str(attempts)]
 
 
 def content(run: Path) -> dict:
@@ -88,7 +89,7 @@ def content(run: Path) -> dict:
 
 def test_killed_ten_times_and_resumed_the_store_equals_an_uninterrupted_one(tmp_path):
     """kill -9 at random moments while attempts are being made; each start does what is missing."""
-    make(tmp_path / "whole", problems="world:size=8,seed=4", attempts=2, max_tokens=40, batch=1)
+    make(tmp_path / "whole", problems="world:size=8,seed=4", attempts=2, max_tokens=40, batch=1, draft_length=2)
     whole = content(tmp_path / "whole")
     assert len(whole) == 16
     run, kills, rng, before = tmp_path / "killed", 0, random.Random(11), 0
@@ -127,7 +128,7 @@ def wait_for_start(run: Path, process: subprocess.Popen) -> None:
 
 def test_ctrl_c_keeps_what_has_ended_and_exits_130(tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen(command(run, "--attempts", "50"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command(run, attempts=50), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while process.poll() is None and stored(run) < 3:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from conftest import data_folder, make, random_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from ownwords.generation.config import SamplingOptions
 from ownwords.rsd import gates
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.mixture import law
@@ -211,13 +212,13 @@ def test_models_without_enough_rows_and_unreadable_tokenizers_are_refused():
         align(vocabulary(words), vocabulary(tokenizer))
 
 
-def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int, often: str = "") -> Path:
-    """A random model whose padding, added and end rows are often the likeliest, and those of the characters `often`."""
+def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int, spread: float = 0.3) -> Path:
+    """A random model whose padding, added and end rows are often the likeliest; with a small `spread` it finds every
+    token about as likely as any other."""
     tokenizer.save_pretrained(folder)
-    model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=0.3)
-    rows = [*tokenizer.convert_tokens_to_ids(list(often)), *range(256, len(tokenizer) + padding)]
+    model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=spread)
     with torch.no_grad():
-        model.lm_head.weight[rows] *= 3
+        model.lm_head.weight[256:] *= 3
     model.save_pretrained(folder)
     return folder
 
@@ -258,12 +259,14 @@ def test_the_teacher_may_propose_what_it_spells(tmp_path):
     theirs = byte_level(WORDS, ["<|end|>"])
     ours = byte_level(WORDS, ["<t", "</", "<|end|>"])
     settings = dict(
-        problems="world:size=6,seed=3", attempts=2, max_tokens=60, gate="ratio", max_fallback=1.0, think=("<t", "</"),
-        teacher=str(saved(tmp_path / "teacher", theirs, 9, 0, often="</t")),
+        problems="world:size=6,seed=3", attempts=4, max_tokens=60, gate="threshold:0.002", max_fallback=1.0,
+        think=("<t", "</"),
+        teacher=str(saved(tmp_path / "teacher", theirs, 9, 0, spread=0.02)),
         student=str(saved(tmp_path / "student", ours, 4, 1)),
+        teacher_sampling=SamplingOptions(temperature=10.0, top_p=1.0),  # so that it proposes whole spellings at all
     )  # fmt: skip
     own = set(ours.convert_tokens_to_ids(["<t", "</"]))
-    for spelled, writers in (("student", {STUDENT}), ("product", {TEACHER, STUDENT})):
+    for spelled in ("student", "product"):
         prepared, traces = make(tmp_path / f"run-{spelled}", **settings, spelled=spelled)
         seen, checked = set(), 0
         for trace in traces:
@@ -276,10 +279,13 @@ def test_the_teacher_may_propose_what_it_spells(tmp_path):
                 with torch.inference_mode():
                     logits = prepared.teacher.model(torch.tensor([ids])).logits[0, -1 - len(pieces) : -1]
                 exact = teacher_log_p(prepared.rules, logits).gather(-1, torch.tensor(pieces)[:, None]).sum().item()
-                exact = exact if spelled == "product" and exact > -6 else trace.teacher_logprob[n]
+                exact = exact if spelled == "product" and exact > -13 else trace.teacher_logprob[n]
                 assert trace.teacher_logprob[n] == pytest.approx(exact, abs=1e-3)
-                checked += exact > -6
-        assert seen == writers and (checked > 5 or spelled == "student")
+                checked += exact > -13
+        if spelled == "student":
+            assert seen == {STUDENT}
+        else:
+            assert TEACHER in seen and checked > 5
 
 
 def test_two_vocabularies_of_qwen(data, monkeypatch, capsys):

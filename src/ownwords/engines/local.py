@@ -215,7 +215,9 @@ class LocalEngine:
             ids_BT = torch.zeros(B, int(ends_BD.max()), dtype=torch.long)
             for i, block in enumerate(pieces):
                 ids_BT[i, : ends_BD[i, -1]] = torch.tensor([id_ for piece in block for id_ in piece])
+            start = list(self.teacher.lengths)
             logits_BTV = self.teacher.feed(ids_BT)
+            self.teacher.rewind([n + int(read) for n, read in zip(start, ends_BD[:, -1], strict=True)])  # padding
             logits_BDV = logits_BTV[torch.arange(B)[:, None], torch.from_numpy(ends_BD - 1)]
         self.work.positions += int(ends_BD[:, -1].sum())
         return logits_BDV.transpose(0, 1).flatten(0, 1).to(token_DB.device), ends_BD
@@ -237,9 +239,8 @@ class LocalEngine:
         student = [n - D + k for n, k in zip(self.student.lengths, kept_counts.tolist(), strict=True)]
         self.student.rewind(student)
         if self.teacher and ends_BD is not None:
-            fed = int(ends_BD.max())
-            read_B = ends_BD[np.arange(len(kept_counts)), kept_counts - 1].tolist()
-            self.teacher.rewind([n - fed + r for n, r in zip(self.teacher.lengths, read_B, strict=True)])
+            void_B = (ends_BD[:, -1] - ends_BD[np.arange(len(kept_counts)), kept_counts - 1]).tolist()
+            self.teacher.rewind([n - void for n, void in zip(self.teacher.lengths, void_B, strict=True)])
 
     def _record(self, values: dict[str, np.ndarray], kept_counts: np.ndarray) -> tuple[list[Finished], np.ndarray]:
         """Write down what was kept, up to where a row ends; the attempts that this ended, and tokens per row."""

@@ -41,7 +41,9 @@ def mix(log_P_BV: torch.Tensor, log_F_BV: torch.Tensor, log_g_BV: torch.Tensor, 
     log_Pg_BV = log_P_BV + log_g_BV
     log_a_B = log_Pg_BV.logsumexp(-1)
     some_B = log_a_B > float("-inf")
-    a_B = log_a_B.exp().clamp(max=1)
+    # Where all of P passes, a is 1 and not what rounding makes of a sum: the student then has no say at all.
+    whole_B = (log_Pg_BV == log_P_BV).all(-1)
+    a_B = log_a_B.exp().clamp(max=1).masked_fill(whole_B, 1.0)
     if math.isinf(proposals):
         A_B = some_B.to(a_B.dtype)
     else:
