@@ -18,6 +18,8 @@ FIRST = (5, 2)
 """lengths of the first blocks: until something is known"""
 MEMORY = 0.98
 """weight of the past when a new block is averaged in"""
+NEARLY = 0.97
+"""of the best speed expected is as good as the best"""
 LOOK_EVERY = 16
 """one block in so many tries a neighbouring length, so that the costs stay known"""
 
@@ -49,7 +51,8 @@ class Pace:
             return min(FIRST[self.blocks], lengths[-1])
         costs = np.linalg.lstsq(self.moments[:, :4], self.moments[:, 4], rcond=1e-9)[0]
         speeds = [self.tokens(d + 1) / max(float(features(rows, d) @ costs), 1e-9) for d in lengths]
-        best = int(np.argmax(speeds))
+        # The top of the curve is flat and the estimate is not exact: the shortest of the good ones wastes the least.
+        best = next(i for i, speed in enumerate(speeds) if speed >= NEARLY * max(speeds))
         if self.blocks % LOOK_EVERY == 0:
             best += 1 if self.blocks // LOOK_EVERY % 2 else -1
         return lengths[min(max(best, 0), len(lengths) - 1)]
