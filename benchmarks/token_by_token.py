@@ -35,7 +35,7 @@ def token_by_token(prepared, problem_id: str, rng: random.Random) -> int:
     caches = [DynamicCache(config=model.config) for model in sides]
     feed = [torch.tensor([[*prompt, *prepared.style.forced]]) for prompt in prepared.prompts[problem_id]]
     written = 0
-    while written < prepared.budget(problem_id) - len(prepared.style.forced):
+    while written < prepared.budget(problem_id, 0) - len(prepared.style.forced):
         pools = []
         for model, cache, ids in zip(sides, caches, feed, strict=True):
             logits = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
