@@ -149,7 +149,8 @@ def test_a_worker_that_dies_costs_one_verdict_and_close_leaves_no_process():
 CHECK = """
 from ownwords.answers.checker import Checker
 from ownwords.problems.problem import Problem
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background ignores Ctrl-C
 with Checker() as checker:
     print(checker.submit(Problem("q", "1/2"), "0.50").result(), checker._workers[0].process.pid, flush=True)
     %s

@@ -25,8 +25,8 @@ def test_commands_of_the_readme(tmp_path):
     run = [words for words in asked if not any("Qwen/" in word for word in words)]
     assert len(run) >= 10 and 1 <= len(asked) - len(run) <= 2
     (tmp_path / "runs").mkdir()
-    for words in [["ownwords", "demo", "--run", "runs/demo", "--problems", "6", "--attempts", "2"], *run]:
-        fewer = [re.sub(r"size=\d+", "size=9", word) for word in words[1:]]
+    for words in [["ownwords", "demo", "--run", "runs/demo", "--problems", "3", "--attempts", "1"], *run]:
+        fewer = [re.sub(r"size=\d+", "size=6", word) for word in words[1:]]
         done = subprocess.run(
             [sys.executable, "-m", "ownwords", *fewer], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
