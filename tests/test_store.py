@@ -293,6 +293,8 @@ def test_kill_9_leaves_whole_rows_and_the_rest_can_be_added(tmp_path):
         with Store.read(interrupted) as store:
             assert set(store.problems()) == {trace["problem_id"] for trace in present}
         counts.append(len(present))
+        if len(present) == 1500:  # a quick machine: nothing is left to kill
+            break
     assert counts == sorted(counts) and 0 < counts[0] < 1500, counts  # the last writers may have been quick
     writer = subprocess_of("fill", interrupted, 1500)
     assert writer.communicate()[0].splitlines()[-1] == f"added {1500 - counts[-1]}"
