@@ -71,20 +71,22 @@ def largest_error(prepared: Prepared, trace: Trace) -> float:
     ids = [*prompt, *(i for pieces in spelled for i in pieces)]
     at = len(prompt) - 1 + np.cumsum([0, *map(len, spelled[:-1])])
     logits = prepared.teacher.model(torch.tensor([ids]), use_cache=False).logits[0, at]
-    log_p = teacher_log_p(prepared.rules, logits).gather(
-        -1, torch.from_numpy(trace.token_ids.astype(np.int64))[:, None]
-    )
-    exact, stored = log_p[:, 0].numpy(), trace.teacher_logprob
-    assert np.array_equal(np.isinf(exact), np.isinf(stored))
-    return float(np.abs(exact - stored)[np.isfinite(exact)].max(initial=0.0))
+    written = torch.from_numpy(trace.token_ids.astype(np.int64))
+    exact = teacher_log_p(prepared.rules, logits).gather(-1, written[:, None])[:, 0].numpy()
+    possible = np.isfinite(exact)
+    assert np.array_equal(possible, np.isfinite(trace.teacher_logprob))
+    return float(np.abs(exact[possible] - trace.teacher_logprob[possible]).max(initial=0.0))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = os.environ.get("OWNWORDS_DATA")
+    parser.add_argument("--data", type=Path, default=data, required=not data)
     parser.add_argument(
-        "--data", type=Path, default=os.environ.get("OWNWORDS_DATA"), required="OWNWORDS_DATA" not in os.environ
+        "--tokens", type=int, default=200_000, help="about so many, in attempts of --max-tokens at most"
     )
-    parser.add_argument("--tokens", type=int, default=200_000)
+    parser.add_argument("--max-tokens", type=int, default=400)
+    parser.add_argument("--spelled", choices=("student", "product"), default="student")
     parser.add_argument("--run", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,9 +101,10 @@ def main() -> None:
                 teacher=str(folder / "qwen2.5"),
                 student=str(folder / "qwen3"),
                 gate="ratio",
-                problems=f"world:size={max(2, options.tokens // 400)},seed=1",
+                problems=f"world:size={max(2, options.tokens // options.max_tokens)},seed=1",
                 attempts=1,
-                max_tokens=400,
+                spelled=options.spelled,
+                max_tokens=options.max_tokens,
                 max_fallback=1.0,
                 repetition_window=0,
                 teacher_sampling=plain,

@@ -212,13 +212,15 @@ def test_models_without_enough_rows_and_unreadable_tokenizers_are_refused():
         align(vocabulary(words), vocabulary(tokenizer))
 
 
-def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int, spread: float = 0.3) -> Path:
-    """A random model whose padding, added and end rows are often the likeliest; with a small `spread` it finds every
-    token about as likely as any other."""
+def saved(folder: Path, tokenizer: PreTrainedTokenizerBase, padding: int, seed: int, often: str = "") -> Path:
+    """A random model that often says the characters `often`, or else the added tokens, its end, and padding rows."""
     tokenizer.save_pretrained(folder)
-    model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=spread)
+    model = random_model(folder, len(tokenizer) + padding, seed, tie_word_embeddings=False, initializer_range=0.3)
     with torch.no_grad():
-        model.lm_head.weight[256:] *= 3
+        if often:
+            model.lm_head.weight[tokenizer.convert_tokens_to_ids(list(often))] *= 9
+        else:
+            model.lm_head.weight[256:] *= 3
     model.save_pretrained(folder)
     return folder
 
@@ -254,45 +256,42 @@ def test_traces_of_two_vocabularies(tmp_path):
     assert sources == {TEACHER, STUDENT, FORCED} and any((t.token_ids == closing).any() for t in traces)
 
 
-def test_the_teacher_may_propose_what_it_spells(tmp_path):
-    """`--spelled product`: the tags are written by both, and the teacher's probability of one is that of its pieces."""
+ragged = pytest.mark.xfail(reason="pieces are read behind the padding of a ragged block", strict=True)
+
+
+@pytest.mark.parametrize("batch", [1, pytest.param(12, marks=ragged)])
+def test_the_teacher_may_propose_what_it_spells(tmp_path, batch):
+    """`--spelled`: the teacher never writes the student's tags, or does, with the probability of its pieces."""
     theirs = byte_level(WORDS, ["<|end|>"])
     ours = byte_level(WORDS, ["<t", "</", "<|end|>"])
     settings = dict(
-        problems="world:size=6,seed=3", attempts=4, max_tokens=60, gate="threshold:0.002", max_fallback=1.0,
-        think=("<t", "</"),
-        teacher=str(saved(tmp_path / "teacher", theirs, 9, 0, spread=0.02)),
+        problems="world:size=6,seed=3", attempts=2, max_tokens=60, gate="always", think=("<t", "</"), batch=batch,
+        teacher=str(saved(tmp_path / "teacher", theirs, 9, 1, often="</t")),
         student=str(saved(tmp_path / "student", ours, 4, 1)),
-        teacher_sampling=SamplingOptions(temperature=10.0, top_p=1.0),  # so that it proposes whole spellings at all
+        teacher_sampling=SamplingOptions(temperature=1.0, top_p=1.0),
     )  # fmt: skip
-    own = set(ours.convert_tokens_to_ids(["<t", "</"]))
+    own = ours.convert_tokens_to_ids(["<t", "</"])
     for spelled in ("student", "product"):
         prepared, traces = make(tmp_path / f"run-{spelled}", **settings, spelled=spelled)
-        seen, checked = set(), 0
+        checked = 0
         for trace in traces:
             prompt = prepared.pair(trace.problem_id, trace.attempt)[0]
-            for n in np.flatnonzero(np.isin(trace.token_ids, list(own)) & (trace.source != FORCED)):
-                seen.add(int(trace.source[n]))
-                context = [t for i in trace.token_ids[:n].tolist() for t in prepared.alignment.to_teacher(i)]
-                pieces = prepared.alignment.products[int(trace.token_ids[n])]
-                ids = [*prompt, *context, *prepared.alignment.to_teacher(int(trace.token_ids[n]))]
+            for n in np.flatnonzero(np.isin(trace.token_ids, own) & (trace.source == TEACHER)):
+                read = [t for i in trace.token_ids[: n + 1].tolist() for t in prepared.alignment.to_teacher(i)]
+                pieces = torch.tensor(prepared.alignment.products[int(trace.token_ids[n])])
                 with torch.inference_mode():
-                    logits = prepared.teacher.model(torch.tensor([ids])).logits[0, -1 - len(pieces) : -1]
-                exact = teacher_log_p(prepared.rules, logits).gather(-1, torch.tensor(pieces)[:, None]).sum().item()
-                exact = exact if spelled == "product" and exact > -13 else trace.teacher_logprob[n]
+                    logits = prepared.teacher.model(torch.tensor([[*prompt, *read]])).logits[0, -1 - len(pieces) : -1]
+                exact = teacher_log_p(prepared.rules, logits).gather(-1, pieces[:, None]).sum().item()
                 assert trace.teacher_logprob[n] == pytest.approx(exact, abs=1e-3)
-                checked += exact > -13
-        if spelled == "student":
-            assert seen == {STUDENT}
-        else:
-            assert TEACHER in seen and checked > 5
+                checked += 1
+        assert checked > 20 if spelled == "product" else checked == 0
 
 
 def test_two_vocabularies_of_qwen(data, monkeypatch, capsys):
     """benchmarks/two_vocabularies.py on a few hundred of its 200,000 tokens."""
     script = Path(__file__).parents[1] / "benchmarks/two_vocabularies.py"
     monkeypatch.syspath_prepend(script.parent)
-    monkeypatch.setattr(sys, "argv", [str(script), "--data", str(data), "--tokens", "400"])
+    monkeypatch.setattr(sys, "argv", [str(script), "--data", str(data), "--tokens", "240", "--max-tokens", "60"])
     runpy.run_path(str(script))
     said = capsys.readouterr().out
     assert "padding rows or ids of the teacher alone: 0 written, 0 refused" in said
