@@ -286,10 +286,10 @@ def test_the_teacher_may_propose_what_it_spells(tmp_path, batch):
 
 
 def test_two_vocabularies_of_qwen(data, monkeypatch, capsys):
-    """benchmarks/two_vocabularies.py on a few hundred of its 200,000 tokens."""
+    """benchmarks/two_vocabularies.py on four of its thousand attempts."""
     script = Path(__file__).parents[1] / "benchmarks/two_vocabularies.py"
     monkeypatch.syspath_prepend(script.parent)
-    monkeypatch.setattr(sys, "argv", [str(script), "--data", str(data), "--tokens", "240", "--max-tokens", "60"])
+    monkeypatch.setattr(sys, "argv", [str(script), "--data", str(data), "--attempts", "4", "--max-tokens", "60"])
     runpy.run_path(str(script))
     said = capsys.readouterr().out
     assert "padding rows or ids of the teacher alone: 0 written, 0 refused" in said
