@@ -5,14 +5,18 @@ from __future__ import annotations
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
+from ownwords.engines.lane import Lane
 from ownwords.engines.local import Finished, LocalEngine, Work
+from ownwords.engines.pace import LENGTHS
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, _request, prepare
+from ownwords.generation.run import AHEAD, Prepared, _request, prepare
 
 
 def machine() -> str:
@@ -48,20 +52,56 @@ class Run:
 
 
 def decode(prepared: Prepared, batch: int, draft_length: int | None, attempts: int) -> Run:
-    """Decode that many attempts, the problems in turn, refilling slots as they come free; nothing is judged or kept."""
+    """Decode that many attempts, four at each problem in turn as `ownwords generate` does by default; slots that come
+    free are taken up at once; nothing is judged or kept."""
     engine = LocalEngine(
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
         batch, prepared.capacity, draft_length,
     )  # fmt: skip
-    n = len(prepared.problems)
-    todo = [_request(prepared, prepared.problems[i % n], i // n) for i in range(attempts)][::-1]
+    each, n = prepared.config.attempts, len(prepared.problems)
+    todo = [_request(prepared, prepared.problems[i // each % n], i // (each * n) * each + i % each)
+            for i in range(attempts)]  # fmt: skip
     finished: list[Finished] = []
     started = time.perf_counter()
     while todo or engine.rows:
         if todo and engine.free:
-            engine.admit([todo.pop() for _ in range(min(engine.free, len(todo)))])
+            taken, todo = todo[: engine.free], todo[engine.free :]
+            engine.admit(taken, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in todo[:AHEAD]})
         finished += engine.step()
     return Run(time.perf_counter() - started, engine.work, finished)
+
+
+def milliseconds(work: Callable[[], object], repetitions: int) -> float:
+    """Median time of `work`, the first two times left out."""
+    times = []
+    for _ in range(repetitions + 2):
+        started = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[2:])
+
+
+def filled(model: PreTrainedModel, rows: int, context: int) -> Lane:
+    """A lane with that many rows of `context` positions each, and room for a block behind them."""
+    lane = Lane(model, rows, context + LENGTHS[-1] + 1)
+    prefix = lane.read([[1] * (context + 1)])[0]
+    for _ in range(rows):
+        lane.admit(prefix, context)
+    return lane
+
+
+def pass_ms(lane: Lane, positions: int, repetitions: int) -> float:
+    """Milliseconds of a pass over so many new positions in every row."""
+    lengths = list(lane.lengths)
+    ids_BT = torch.ones(len(lengths), positions, dtype=torch.long)
+
+    def work() -> None:
+        lane.feed(ids_BT)
+        lane.rewind(lengths)
+
+    return milliseconds(work, repetitions)
 
 
 def spread(values: list[float]) -> str:

@@ -11,15 +11,12 @@ random weights there is no keep rate to measure, so nothing but the step costs i
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 import torch
-from common import machine
+from common import filled, machine, milliseconds, pass_ms
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.engines.lane import Lane
 from ownwords.engines.pace import LENGTHS
 from ownwords.generation.models import load
 from ownwords.rsd.noise import DRAFT
@@ -53,40 +50,12 @@ def model(role: str):
         return Qwen3ForCausalLM(config).to(torch.bfloat16).eval()
 
 
-def milliseconds(work) -> float:
-    """Median over the repetitions, the first two left out."""
-    times = []
-    for _ in range(options.repetitions + 2):
-        started = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[2:])
-
-
-def feeding(lane: Lane, positions: int) -> float:
-    lengths = list(lane.lengths)
-    ids_BT = torch.ones(len(lengths), positions, dtype=torch.long)
-
-    def work() -> None:
-        lane.feed(ids_BT)
-        lane.rewind(lengths)
-
-    return milliseconds(work)
-
-
 print(machine())
 teacher, student = model("teacher"), model("student")
 V, rules = student.get_output_embeddings().weight.shape[0], Rules()
 rates = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95] if options.sweep else [options.keep_rate]
 for B in options.batches:
-    lanes = {}
-    for role, side in (("teacher", teacher), ("student", student)):
-        lanes[role] = Lane(side, B, options.context + LENGTHS[-1] + 1)
-        prefix = lanes[role].read([[1] * (options.context + 1)])[0]
-        for _ in range(B):
-            lanes[role].admit(prefix, options.context)
+    lanes = [filled(side, B, options.context) for side in (teacher, student)]
     device = student.device
     generator = torch.Generator().manual_seed(0)
     logits_BV = (6 * torch.randn(B, V, generator=generator)).to(device)
@@ -94,14 +63,15 @@ for B in options.batches:
     free_B = torch.full((B,), -1, device=device)
     one = draft(rules, logits_BV, u_B4[:, DRAFT], free_B)
     lengths = [d for d in LENGTHS if 8 * B * (d + 1) * V <= 1 << 30]
-    student_ms = feeding(lanes["student"], 1)
-    draw_ms = milliseconds(lambda x=logits_BV, u=u_B4, f=free_B: draft(rules, x, u[:, DRAFT], f))
+    student_ms = pass_ms(lanes[1], 1, options.repetitions)
+    draw_ms = milliseconds(lambda x=logits_BV, u=u_B4, f=free_B: draft(rules, x, u[:, DRAFT], f), options.repetitions)
     block_ms = {}
     for d in lengths:
         block = Draft(*(getattr(one, name).repeat(d + 1, *[1] * (getattr(one, name).ndim - 1))
                         for name in ("token_B", "log_q_BV", "log_F_BV")))  # fmt: skip
         many = (logits_BV.repeat(d + 1, 1), block, u_B4.repeat(d + 1, 1), free_B.repeat(d + 1))
-        block_ms[d] = feeding(lanes["teacher"], d + 1), milliseconds(lambda many=many: verify(rules, *many))
+        verdict_ms = milliseconds(lambda many=many: verify(rules, *many), options.repetitions)
+        block_ms[d] = pass_ms(lanes[0], d + 1, options.repetitions), verdict_ms
     teacher_ms, verdict_ms = block_ms[0]
     plain = student_ms + draw_ms + teacher_ms + verdict_ms
     print(f"\nbatch {B}: student {student_ms:.2f} ms, its draw {draw_ms:.2f}; teacher {teacher_ms:.2f} ms, verdict "

@@ -16,14 +16,17 @@ import statistics
 import time
 
 import torch
-from common import decode, machine, pair, spread
+from common import decode, filled, machine, pair, pass_ms, spread
 from transformers import DynamicCache
+
+from ownwords.engines.pace import LENGTHS
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--teacher", default="world")
 parser.add_argument("--student", default="world")
+parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 256])
-parser.add_argument("--traces", type=int, default=6)
+parser.add_argument("--traces", type=int, default=24)
 parser.add_argument("--repetitions", type=int, default=5)
 options = parser.parse_args()
 
@@ -55,8 +58,23 @@ def token_by_token(prepared, problem_id: str, rng: random.Random) -> int:
     return written
 
 
+def limit(prepared, theirs: float) -> tuple[float, int]:
+    """How many times as fast as `theirs` (tokens/s) batch 1 could be, and with how many drafts, if nothing but the
+    passes of the two models took time: D of the student and one of the teacher, for as many tokens as a block gives."""
+    teacher, student = (filled(side.model, 1, 96) for side in (prepared.teacher, prepared.student))
+    step_ms = pass_ms(student, 1, 25)
+    ratios = {}
+    for d in LENGTHS:
+        work = decode(prepared, 1, d, 8).work
+        block_ms = (d + 1) * step_ms + pass_ms(teacher, d + 1, 25)
+        ratios[d] = work.tokens / work.blocks / block_ms * 1000 / theirs
+    best = max(ratios, key=ratios.get)
+    return ratios[best], best
+
+
 print(machine())
-prepared = pair(options.teacher, options.student, preset="paper-script", max_tokens=512)
+dtypes = dict(teacher_dtype=options.dtype, student_dtype=options.dtype)
+prepared = pair(options.teacher, options.student, preset="paper-script", max_tokens=512, **dtypes)
 decode(prepared, 1, 3, 2)
 ratios: dict[int, list[float]] = {batch: [] for batch in options.batches}
 theirs = []
@@ -68,5 +86,7 @@ for repetition in range(options.repetitions):
     for batch in options.batches:
         ratios[batch].append(decode(prepared, batch, None, max(options.traces, 2 * batch)).speed / theirs[-1])
 print(f"token by token, one trace at a time: {statistics.median(theirs):.0f} tokens/s")
+ratio, d = limit(prepared, statistics.median(theirs))
+print(f"batch 1 at best, if only the models' passes took time: {ratio:.2f} times, with {d} drafts")
 for batch, values in ratios.items():
     print(f"ours, batch {batch}: {spread(values)} times as many tokens/s")

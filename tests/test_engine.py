@@ -181,7 +181,7 @@ def run_all(engine: LocalEngine, requests: list[Request]) -> dict:
     finished, most = {}, 0
     while requests or engine.rows:
         taken, requests = requests[: engine.free], requests[engine.free :]
-        engine.admit(taken, keep=[requests[0].prompts] if requests else [])
+        engine.admit(taken, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests[:3]})
         most = max(most, len(engine.rows))
         finished.update({f.key: f for f in engine.step()})
     assert most == min(engine.slots, len(finished)), "freed slots are not taken up"

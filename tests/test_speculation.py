@@ -373,36 +373,38 @@ def test_the_teacher_reads_seldom(tmp_path):
 # --- the choice of the draft length ---------------------------------------------------------------------------------
 
 
-def fastest(keep_rate: float, student: float, teacher: float, position: float) -> int:
-    def speed(d: int) -> float:
-        tokens = sum(keep_rate**i for i in range(d + 1))
-        return tokens / (student * (d + 1) + teacher + position * (d + 1))
-
-    return max(LENGTHS, key=speed)
-
-
 @pytest.mark.parametrize(
-    ("keep_rate", "student", "teacher", "position"),
-    [(0.97, 1.0, 3.0, 0.1), (0.9, 1.0, 10.0, 0.1), (0.5, 1.0, 3.0, 0.1), (0.05, 1.0, 3.0, 1.0), (0.97, 1.0, 0.1, 3.0)],
+    ("keep_rate", "student", "teacher", "position", "plain"),
+    [
+        (0.97, 1.0, 3.0, 0.1, 1),
+        (0.9, 1.0, 10.0, 0.1, 1),
+        (0.5, 1.0, 3.0, 0.1, 1),
+        (0.05, 1.0, 3.0, 1.0, 1),
+        (0.97, 1.0, 0.1, 3.0, 1),
+        (0.6, 1.0, 4.0, 0.5, 0.7),
+    ],
 )
-def test_auto_finds_a_draft_length_near_the_fastest(keep_rate, student, teacher, position):
-    """Noisy times and random refusals: after 150 blocks the choice is within 5 % of the best speed there is."""
-    rng, pace = np.random.default_rng(0), Pace()
+def test_auto_finds_a_draft_length_near_the_fastest(keep_rate, student, teacher, position, plain):
+    """Noisy times and random refusals: from block 150 on the speed is, in the mean of 8 runs, within 4 % of the best
+    that there is; also where a plain step takes less (`plain`) than the line through the longer ones says."""
 
     def seconds(d: int) -> float:
-        return 1e-3 * (student * (d + 1) + teacher + position * (d + 1))
+        return 1e-3 * (student * (d + 1) + teacher + position * (d + 1)) * (1 if d else plain)
 
-    chosen = []
-    for _ in range(300):
-        d = pace.choose(8)
-        kept_B = np.minimum(rng.geometric(1 - keep_rate, size=8), d + 1)
-        stood = int(kept_B.sum()) - 8
-        pace.tell(8, d, seconds(d) * rng.uniform(0.9, 1.2), stood, stood + int((kept_B < d + 1).sum()))
-        chosen.append(d)
-    speeds = {d: sum(keep_rate**i for i in range(d + 1)) / seconds(d) for d in LENGTHS}
-    best = speeds[fastest(keep_rate, student, teacher, position)]
-    got = np.sum([sum(keep_rate**i for i in range(d + 1)) for d in chosen[150:]]) / sum(map(seconds, chosen[150:]))
-    assert got >= 0.95 * best, (got / best, chosen[-20:])
+    def speed(chosen: list[int]) -> float:
+        return sum(sum(keep_rate**i for i in range(d + 1)) for d in chosen) / sum(map(seconds, chosen))
+
+    def chosen(seed: int) -> list[int]:
+        rng, pace, lengths = np.random.default_rng(seed), Pace(), []
+        for _ in range(300):
+            d = pace.choose(8)
+            kept_B = np.minimum(rng.geometric(1 - keep_rate, size=8), d + 1)
+            stood = int(kept_B.sum()) - 8
+            pace.tell(8, d, seconds(d) * rng.uniform(0.9, 1.2), stood, stood + int((kept_B < d + 1).sum()))
+            lengths.append(d)
+        return lengths[150:]
+
+    assert np.mean([speed(chosen(seed)) for seed in range(8)]) >= 0.96 * max(speed([d]) for d in LENGTHS)
 
 
 def test_a_fixed_draft_length_is_kept_and_memory_bounds_it():

@@ -10,7 +10,7 @@ Shapes: B rows in use, D positions of a block, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,14 @@ from ownwords.rsd.step import Draft, Rules, Step, alone, draft, kept, verify
 
 HELD = 1 << 30
 """bytes of draft distributions that are held until the teacher has read the block; a block is no longer than that"""
+
+
+ALONG = 1024
+"""tokens: where a prompt must be read, those of the next requests are read in the same pass, up to so many together,
+since a short pass costs nearly as much as a longer one"""
+
+Pair = tuple[Sequence[int], Sequence[int]]
+"""a prompt as the teacher reads it, and as the student does"""
 
 
 @dataclass(frozen=True)
@@ -122,16 +130,12 @@ class LocalEngine:
     def free(self) -> int:
         return self.slots - len(self.rows)
 
-    def admit(self, requests: Sequence[Request], keep: Sequence[Hashable] = ()) -> None:
-        """Take up requests, at most `free` of them. `keep` names prompts that later requests will want again."""
+    def admit(self, requests: Sequence[Request], coming: Mapping[Hashable, Pair] | None = None) -> None:
+        """Take up requests, at most `free` of them. `coming`: prompts of later requests by name, the next first. Those
+        that have been read are kept, and some others are read along where prompts must be read now."""
         assert len(requests) <= self.free
-        new = {r.prompts: r for r in requests if r.prompts not in self.prefixes}
-        if new:
-            student = self.student.read([list(r.student_prompt) for r in new.values()])
-            teacher: Sequence[Prefix | None] = [None] * len(student)
-            if self.teacher:
-                teacher = self.teacher.read([list(r.teacher_prompt) for r in new.values()])
-            self.prefixes.update(zip(new, zip(teacher, student, strict=True), strict=True))
+        coming = coming or {}
+        self._read_prompts({r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests}, coming)
         for request in requests:
             assert len(request.forced) < len(request.noise)
             longest = max(len(request.teacher_prompt), len(request.student_prompt)) + len(request.noise)
@@ -143,8 +147,24 @@ class LocalEngine:
             columns = {name: np.zeros(len(request.noise), dtype) for name, dtype in COLUMNS.items()}
             pending = tuple(request.teacher_prompt[-1:]), request.student_prompt[-1]
             self.rows.append(_Row(request, time.monotonic(), *pending, columns=columns))
-        wanted = set(keep)
-        self.prefixes = {name: prefix for name, prefix in self.prefixes.items() if name in wanted}
+        self.prefixes = {name: prefix for name, prefix in self.prefixes.items() if name in coming}
+
+    def _read_prompts(self, needed: Mapping[Hashable, Pair], coming: Mapping[Hashable, Pair]) -> None:
+        new = {name: pair for name, pair in needed.items() if name not in self.prefixes}
+        if not new:
+            return
+        tokens = sum(max(map(len, pair)) for pair in new.values())
+        for name, pair in coming.items():
+            if name not in self.prefixes and name not in new:
+                tokens += max(map(len, pair))
+                if tokens > ALONG:
+                    break
+                new[name] = pair
+        student = self.student.read([list(ours) for _, ours in new.values()])
+        teacher: Sequence[Prefix | None] = [None] * len(student)
+        if self.teacher:
+            teacher = self.teacher.read([list(theirs) for theirs, _ in new.values()])
+        self.prefixes.update(zip(new, zip(teacher, student, strict=True), strict=True))
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:

@@ -1,9 +1,10 @@
 """How far the student drafts ahead: the choice that gives the most tokens per second, learned while running.
 
 With keep rate k a block of D positions gives (1 - k^D) / (1 - k) tokens per row on average, and it costs one pass of
-the teacher and D of the student, each with a part that every row adds to: seconds = a + b D + c B + e B D for B rows.
-The rate and the four costs are estimated from the blocks themselves. Nothing here touches what is sampled: a token is
-the same function of its noise whatever the draft length (see `ownwords.rsd.step`).
+the teacher and D of the student, each with a part that every row adds to: seconds = a + b D + c B + e B D for B rows,
+less f B where D is 1, since a single position takes a shorter way through attention and matrix products. The rate and
+the five costs are estimated from the blocks themselves. Nothing here touches what is sampled: a token is the same
+function of its noise whatever the draft length (see `ownwords.rsd.step`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 LENGTHS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 """draft lengths to choose from; a block has one position more than it has drafts read ahead"""
-FIRST = (5, 2)
+FIRST = (5, 2, 0)
 """lengths of the first blocks: until something is known"""
 MEMORY = 0.98
 """weight of the past when a new block is averaged in"""
@@ -22,6 +23,8 @@ NEARLY = 0.97
 """of the best speed expected is as good as the best"""
 LOOK_EVERY = 16
 """one block in so many tries a neighbouring length, so that the costs stay known"""
+FIT_EVERY = 4
+"""blocks from one fit of the costs to the next"""
 
 
 @dataclass
@@ -35,8 +38,10 @@ class Pace:
     drafted: float = 10.0
     """fading counts: drafts that were read and kept, and that were read; as if ten had been seen already"""
     blocks: int = 0
-    moments: np.ndarray = field(default_factory=lambda: np.zeros((4, 5)))
-    """fading sums of x x' and x y over the blocks, x = (1, D, B, B D), y the seconds; least squares needs no more"""
+    moments: np.ndarray = field(default_factory=lambda: np.zeros((5, 6)))
+    """fading sums of x x' and x y over the blocks, x as in `features`, y the seconds; least squares needs no more"""
+    costs: np.ndarray = field(default_factory=lambda: np.zeros(5))
+    """what each feature costs, seconds"""
 
     @property
     def keep_rate(self) -> float:
@@ -49,8 +54,9 @@ class Pace:
         lengths = [d for d in LENGTHS if d <= self.longest]
         if self.blocks < len(FIRST):
             return min(FIRST[self.blocks], lengths[-1])
-        costs = np.linalg.lstsq(self.moments[:, :4], self.moments[:, 4], rcond=1e-9)[0]
-        speeds = [self.tokens(d + 1) / max(float(features(rows, d) @ costs), 1e-9) for d in lengths]
+        if self.blocks < 2 * FIT_EVERY or self.blocks % FIT_EVERY == 0:
+            self.costs = np.linalg.lstsq(self.moments[:, :5], self.moments[:, 5], rcond=1e-9)[0]
+        speeds = [self.tokens(d + 1) / max(float(features(rows, d) @ self.costs), 1e-9) for d in lengths]
         # The top of the curve is flat and the estimate is not exact: the shortest of the good ones wastes the least.
         best = next(i for i, speed in enumerate(speeds) if speed >= NEARLY * max(speeds))
         if self.blocks % LOOK_EVERY == 0:
@@ -72,4 +78,4 @@ class Pace:
 
 
 def features(rows: int, drafts: int) -> np.ndarray:
-    return np.array([1.0, drafts + 1, rows, rows * (drafts + 1)])
+    return np.array([1.0, drafts + 1, rows, rows * (drafts + 1), 0 if drafts else rows])

@@ -24,6 +24,7 @@ class SlotLayer(CacheLayerMixin):
         super().__init__()
         self.slots, self.capacity = slots, capacity
         self.positions_BT: torch.Tensor | None = None
+        self.rows_B1: torch.Tensor | None = None
         self.extent = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -37,9 +38,8 @@ class SlotLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         assert self.positions_BT is not None
         B = len(self.positions_BT)
-        rows_B1 = torch.arange(B, device=self.positions_BT.device)[:, None]
-        self.keys[rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
-        self.values[rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
+        self.keys[self.rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
+        self.values[self.rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
         return self.keys[:B, :, : self.extent], self.values[:B, :, : self.extent]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -66,8 +66,9 @@ class SlotCache(Cache):
         behind in the row.
         """
         extent = min(-(-longest // CHUNK) * CHUNK, self.capacity)
+        rows_B1 = torch.arange(len(positions_BT), device=positions_BT.device)[:, None]
         for layer in self.layers:
-            layer.positions_BT, layer.extent = positions_BT, extent
+            layer.positions_BT, layer.rows_B1, layer.extent = positions_BT, rows_B1, extent
         visible_BTS = torch.arange(extent, device=positions_BT.device) <= positions_BT[:, :, None]
         mask_BTS = torch.zeros(visible_BTS.shape, dtype=dtype, device=positions_BT.device)
         return mask_BTS.masked_fill_(~visible_BTS, torch.finfo(dtype).min)[:, None]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from ownwords.problems.problem import Problem
 
@@ -72,12 +73,13 @@ class Plan:
         if self._owed(problem_id) and problem_id not in self._waiting:
             self._waiting.appendleft(problem_id)
 
-    def wanted(self) -> list[str]:
-        """Problems whose prompts will, or may, be asked for again soon."""
-        front = [self._waiting[0]] if self._waiting else []
+    def coming(self, n: int) -> list[tuple[str, int]]:
+        """Problem and attempt whose prompts will be asked for next, of `n` problems at most; before them, with
+        `until_correct`, those that may be asked for again when attempts in flight have been judged."""
+        next_ = [(i, self._owed(i)[0]) for i in islice(self._waiting, n)]
         if self.until_correct:
-            front += [i for i, attempts in self.in_flight.items() if attempts]
-        return front
+            return [(i, max(attempts)) for i, attempts in self.in_flight.items() if attempts] + next_
+        return next_
 
     @property
     def made(self) -> int:

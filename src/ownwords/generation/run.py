@@ -38,6 +38,8 @@ SPELLED = 8
 """Tokens of the student's own that an attempt has room for: think tags, as a rule."""
 LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
+AHEAD = 32
+"""Problems whose prompts may be read before their turn, together with others."""
 PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
 """those whose versions a run keeps"""
 
@@ -217,9 +219,10 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 progress.teacher_tokens += int((trace.source == TEACHER).sum())
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
-            wanted = [(i, shown) for i in plan.wanted() for shown in ("", config.privileged)]
             taken = plan.take(engine.free)
-            engine.admit([_request(prepared, *pair) for pair in taken], keep=wanted)
+            if taken:
+                coming = {(i, shown_at(n)): prepared.pair(i, n) for i, n in plan.coming(AHEAD)}
+                engine.admit([_request(prepared, *pair) for pair in taken], coming)
             progress.started += len(taken)
             for finished in engine.step():
                 trace = to_trace(finished, prepared, plan.problems[finished.key[0]].kind)
