@@ -249,8 +249,9 @@ def test_memory_plan(tmp_path, monkeypatch):
     size = slot_bytes(model, capacity=100)
     assert size == 2 * 2 * 1 * 16 * 100 * 4  # keys and values, 2 layers, 1 head of 16, fp32
     monkeypatch.setattr("ownwords.engines.memory.free_bytes", lambda device: 10 * size)
-    assert plan_slots(model, model, capacity=100, most=64) == 3  # 0.7 of ten, and both models live there
-    assert plan_slots(model, model, capacity=100, most=2) == 2
+    assert plan_slots([model, model], capacity=100, most=64) == 3  # 0.7 of ten, and both models live there
+    assert plan_slots([model], capacity=100, most=64) == 7
+    assert plan_slots([model, model], capacity=100, most=2) == 2
     monkeypatch.setattr("ownwords.engines.memory.free_bytes", lambda device: size)
     with pytest.raises(ValueError, match="set a smaller --max-tokens"):
-        plan_slots(model, model, capacity=100, most=64)
+        plan_slots([model, model], capacity=100, most=64)

@@ -231,6 +231,17 @@ def test_a_damaged_database_is_a_plain_error(tmp_path):
         contents(tmp_path / "b")
 
 
+def test_tables_of_another_version_are_refused(tmp_path):
+    run = filled(tmp_path / "run", 2)
+    with sqlite3.connect(run / "traces.sqlite") as db:
+        db.execute("PRAGMA user_version = 0")
+    before = (run / "traces.sqlite").read_bytes()
+    for use in (opened, Store.read):
+        with pytest.raises(ValueError, match=r"written by another version of ownwords \(layout 0 .* reads 1\)"):
+            use(run)
+    assert (run / "traces.sqlite").read_bytes() == before
+
+
 def test_a_reader_sees_what_a_living_writer_has_committed(tmp_path):
     with opened(tmp_path) as store:
         store.add(*make(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,13 +33,13 @@ def slot_bytes(model: PreTrainedModel, capacity: int) -> int:
     return lane.bytes_per_slot() * capacity
 
 
-def plan_slots(teacher: PreTrainedModel, student: PreTrainedModel, capacity: int, most: int) -> int:
-    """The number of slots, at most `most`, that fit beside the loaded models.
+def plan_slots(models: Sequence[PreTrainedModel], capacity: int, most: int) -> int:
+    """The number of slots, at most `most`, that fit beside the loaded models that decode.
 
     Raises ValueError where not even one does.
     """
     need: dict[torch.device, int] = {}
-    for model in (teacher, student):
+    for model in models:
         need[model.device] = need.get(model.device, 0) + slot_bytes(model, capacity)
     slots = min([most] + [int(SHARE * free_bytes(device)) // size for device, size in need.items()])
     if slots < 1:

@@ -114,7 +114,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
     most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
-    slots = plan_slots(teacher.model, student.model, capacity + longest(drafts(config)) + 1, most)
+    slots = plan_slots([side.model for side, _ in sides], capacity + longest(drafts(config)) + 1, most)
     return Prepared(
         config, problems, None if alone else teacher, student, alignment, prompts.style, prompts.pairs,
         prompts.privileged, rules, stops, slots, capacity, remarks,

@@ -15,7 +15,10 @@ import numpy as np
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.trace import Trace
 
-SCHEMA = """
+LAYOUT = 1
+"""of the tables below, as the database's `user_version`; another one is refused, since columns would be missing"""
+SCHEMA = f"""
+PRAGMA user_version = {LAYOUT};
 CREATE TABLE run (
     config TEXT NOT NULL, identity TEXT NOT NULL, digest TEXT NOT NULL, versions TEXT NOT NULL
 );

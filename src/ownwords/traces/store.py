@@ -22,7 +22,7 @@ import yaml
 
 from ownwords.problems.problem import Problem
 from ownwords.traces.files import lock_for_writing, plain_errors, replacing
-from ownwords.traces.rows import SCHEMA, TRACE, clean, from_cells, insert, to_cell
+from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, clean, from_cells, insert, to_cell
 from ownwords.traces.trace import Trace
 
 
@@ -38,6 +38,12 @@ class Store:
     def __init__(self, run_dir: Path, db: sqlite3.Connection) -> None:
         self.run_dir = run_dir
         self._db = db
+        (layout,) = db.execute("PRAGMA user_version").fetchone()
+        if layout != LAYOUT:
+            raise ValueError(
+                f"{run_dir} was written by another version of ownwords (layout {layout} of its tables, this version "
+                f"reads {LAYOUT}): read it with that version, or make it anew"
+            )
         self._closing = ExitStack()
         config, identity, self.digest, versions = db.execute(
             "SELECT config, identity, digest, versions FROM run"
