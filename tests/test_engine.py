@@ -209,6 +209,18 @@ def test_rows_of_unequal_prompts_and_ends(tmp_path):
     assert len(together) == 24 and len(lengths) > 5
 
 
+def test_prompts_are_read_along_with_the_next_ones_and_kept_while_they_are_wanted(tmp_path, monkeypatch):
+    model = random_model(tmp_path, 60, seed=1)
+    groups, read = [], Lane.read
+    monkeypatch.setattr(Lane, "read", lambda self, prompts: groups.append(len(prompts)) or read(self, prompts))
+    monkeypatch.setattr("ownwords.engines.prefixes.ALONG", 40)
+    requests = [request(i, [i // 2 + 1] * 10, budget=3) for i in range(16)]
+    made = engine(model, Stops(frozenset()), Always(), slots=1)
+    assert len(run_all(made, requests)) == 16
+    assert groups == [2, 2] * 4, "three requests are known ahead, at two prompts; teacher and student read each once"
+    assert not made.prefixes.held
+
+
 def test_forced_tokens_are_written_and_marked(tmp_path):
     model = random_model(tmp_path, 60, seed=1)
     done = run_all(engine(model, Stops(frozenset([0])), Always()), [request(0, [5, 6], forced=(0, 9))])[0]

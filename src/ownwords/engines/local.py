@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from ownwords.engines.lane import Lane, Prefix
+from ownwords.engines.lane import Lane
 from ownwords.engines.pace import LENGTHS, Pace
+from ownwords.engines.prefixes import Pair, Prefixes
 from ownwords.engines.products import products
 from ownwords.engines.stops import Stops
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
@@ -27,14 +28,6 @@ from ownwords.rsd.step import Draft, Rules, Step, alone, draft, kept, verify
 
 HELD = 1 << 30
 """bytes of draft distributions that are held until the teacher has read the block; a block is no longer than that"""
-
-
-ALONG = 1024
-"""tokens: where a prompt must be read, those of the next requests are read in the same pass, up to so many together,
-since a short pass costs nearly as much as a longer one"""
-
-Pair = tuple[Sequence[int], Sequence[int]]
-"""a prompt as the teacher reads it, and as the student does"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +116,7 @@ class LocalEngine:
         self.spell = spell
         self.rules, self.stops, self.slots, self.capacity = rules, stops, slots, capacity
         self.rows: list[_Row] = []
-        self.prefixes: dict[Hashable, tuple[Prefix | None, Prefix]] = {}
+        self.prefixes = Prefixes(self.teacher, self.student)
         self.work = Work()
 
     @property
@@ -134,37 +127,18 @@ class LocalEngine:
         """Take up requests, at most `free` of them. `coming`: prompts of later requests by name, the next first. Those
         that have been read are kept, and some others are read along where prompts must be read now."""
         assert len(requests) <= self.free
-        coming = coming or {}
-        self._read_prompts({r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests}, coming)
+        self.prefixes.read({r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests}, coming or {})
         for request in requests:
             assert len(request.forced) < len(request.noise)
             longest = max(len(request.teacher_prompt), len(request.student_prompt)) + len(request.noise)
             assert longest <= self.capacity + 1, f"{longest} positions, a slot has {self.capacity}"
-            teacher_prefix, student_prefix = self.prefixes[request.prompts]
+            teacher_prefix, student_prefix = self.prefixes.held[request.prompts]
             self.student.admit(student_prefix, len(request.student_prompt) - 1)
             if self.teacher and teacher_prefix is not None:
                 self.teacher.admit(teacher_prefix, len(request.teacher_prompt) - 1)
             columns = {name: np.zeros(len(request.noise), dtype) for name, dtype in COLUMNS.items()}
             pending = tuple(request.teacher_prompt[-1:]), request.student_prompt[-1]
             self.rows.append(_Row(request, time.monotonic(), *pending, columns=columns))
-        self.prefixes = {name: prefix for name, prefix in self.prefixes.items() if name in coming}
-
-    def _read_prompts(self, needed: Mapping[Hashable, Pair], coming: Mapping[Hashable, Pair]) -> None:
-        new = {name: pair for name, pair in needed.items() if name not in self.prefixes}
-        if not new:
-            return
-        tokens = sum(max(map(len, pair)) for pair in new.values())
-        for name, pair in coming.items():
-            if name not in self.prefixes and name not in new:
-                tokens += max(map(len, pair))
-                if tokens > ALONG:
-                    break
-                new[name] = pair
-        student = self.student.read([list(ours) for _, ours in new.values()])
-        teacher: Sequence[Prefix | None] = [None] * len(student)
-        if self.teacher:
-            teacher = self.teacher.read([list(theirs) for theirs, _ in new.values()])
-        self.prefixes.update(zip(new, zip(teacher, student, strict=True), strict=True))
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:
