@@ -19,7 +19,8 @@ from ownwords.generation.models import load
 from ownwords.suitability.files import Scores
 from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
 
-CHUNK = 64
+CHUNK = 8
+"""positions at a time: in float64 more of them would not stay in the cache"""
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("scores", type=Path)
 parser.add_argument("--traces", type=int, help="compare the first so many, and not the set")

@@ -19,7 +19,7 @@ FIRST = (5, 2, 0)
 """lengths of the first blocks: until something is known"""
 MEMORY = 0.98
 """weight of the past when a new block is averaged in"""
-NEARLY = 0.97
+NEARLY = 0.99
 """of the best speed expected is as good as the best"""
 LOOK_EVERY = 16
 """one block in so many tries a neighbouring length, so that the costs stay known"""
