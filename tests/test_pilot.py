@@ -33,14 +33,14 @@ COSTS = np.array([0.02, 0.003, 1e-6, 0.004])
 
 
 def brute_force(lengths, slots: int, costs: np.ndarray) -> float:
-    """Seconds, token by token, of attempts in the order of `simulate`."""
+    """Seconds, token by token, of attempts in the order of `simulate`, at 50 problems."""
     waiting = list(np.random.default_rng(0).permutation(lengths))
-    rows, seconds = [], 0.0
+    rows, seconds = [], 50 * costs[3]
     while waiting or rows:
         taken = min(slots - len(rows), len(waiting))
         rows += [[waiting.pop(0), 0.0] for _ in range(taken)]
         written = sum(w + 0.5 for _, w in rows)  # halfway through the step
-        seconds += costs @ [1, len(rows), written, taken]
+        seconds += costs[:3] @ [1, len(rows), written]
         rows = [[left - 1, w + 1] for left, w in rows if left > 1]
     return seconds
 
@@ -48,7 +48,7 @@ def brute_force(lengths, slots: int, costs: np.ndarray) -> float:
 @pytest.mark.parametrize("slots", [1, 7, 64, 500])
 def test_simulated_time_equals_token_by_token(slots):
     lengths = np.random.default_rng(1).integers(5, 300, 200)
-    seconds, tokens = simulate(lengths, 200, slots, COSTS)
+    seconds, tokens = simulate(lengths, 200, slots, COSTS, 50)
     assert seconds == pytest.approx(brute_force(lengths, slots, COSTS), rel=1e-9)
     assert tokens == lengths.sum()
 
@@ -60,11 +60,11 @@ def arm_of(
     outcomes, lengths = world(rng, n, per_problem, base)
     blocks = []
     for i in range(120):  # blocks of about three tokens per attempt in flight
-        rows, per_row, started = rng.integers(1, 65), rng.uniform(1, 5), 20 * (i == 0)
+        rows, per_row, prompts = rng.integers(1, 65), rng.uniform(1, 5), 20 * (i == 0)
         written = rows * rng.integers(1, 300)
-        load = per_row * np.array([1, rows, written, started / per_row])
+        load = per_row * np.array([1, rows, written, prompts / per_row])
         seconds = COSTS @ load * math.exp(noise * rng.standard_normal())
-        blocks.append([seconds, rows, written, started, per_row * rows])
+        blocks.append([seconds, rows, written, prompts, per_row * rows])
     return Arm(gate, outcomes, lengths, np.array(blocks), 0.98, 0.99)
 
 
@@ -114,7 +114,7 @@ def test_speed_of_a_machine_that_is_slow_for_a_while_lies_in_its_interval():
             arms.append(Arm(arm.gate, arm.outcomes, arm.lengths, blocks, 0.98, 0.99))
         prediction = forecast(arms[0], arms, 300, 64)
         _, lengths = world(rng, 300, 4, 0.6)
-        seconds = simulate(lengths, len(lengths), 64, COSTS)[0] * math.exp(0.2 * rng.standard_normal())
+        seconds = simulate(lengths, len(lengths), 64, COSTS, 300)[0] * math.exp(0.2 * rng.standard_normal())
         held += prediction.speed.holds(lengths.sum() / seconds)
     assert held / 150 >= EACH - 4 * math.sqrt(EACH * (1 - EACH) / 150), held
 

@@ -12,6 +12,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,8 +29,13 @@ START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker 
 """run with -P and the folder that holds this package: a `queue.py` in the user's folder is not taken for Python's"""
 
 
+def library_for(kinds: Iterable[str]) -> str:
+    """The library that judging answers of these kinds takes beside math-verify; empty for none."""
+    return "reasoning_gym" if any(kind.startswith("gym:") for kind in kinds) else ""
+
+
 class Worker:
-    """One judging process, started when it is first needed, with the libraries that are needed then."""
+    """One judging process, started when it is needed, with the libraries that are needed then."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -38,9 +44,13 @@ class Worker:
     def ask(self, request: dict, deadline: float) -> str:
         """The verdict on a request; `timeout` if none comes within `deadline` seconds, `unverifiable` if the process
         dies. Either way the next request gets a new process."""
-        extra = "reasoning_gym" if request["kind"].startswith("gym:") else ""
+        self.start(library_for([request["kind"]]))
+        return self._exchange(json.dumps({**request, "deadline": deadline}).encode() + b"\n", deadline)
+
+    def start(self, extra: str) -> None:
+        """Have a process that has loaded its libraries, `extra` among them: before a deadline runs, not within it."""
         if extra and not self.extra:
-            self.stop()  # a library is loaded before a deadline runs, not within it
+            self.stop()
         if self.process is None:
             self.extra = extra
             self.process = subprocess.Popen(
@@ -53,7 +63,6 @@ class Worker:
             if self._exchange(b"", STARTUP) != "ready":
                 self.stop()
                 raise RuntimeError("the answer checker did not start: try python -m ownwords.answers.worker")
-        return self._exchange(json.dumps({**request, "deadline": deadline}).encode() + b"\n", deadline)
 
     def _exchange(self, line: bytes, deadline: float) -> str:
         """Write a line and read one. A timer kills the process at the deadline, which ends a blocked write or read."""
@@ -99,6 +108,13 @@ class Checker:
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(workers + ASKING * bool(endpoint), thread_name_prefix="checker")
+
+    def start(self, kinds: Iterable[str]) -> None:
+        """Start all workers, with what answers of these kinds need, and wait until they are ready: loading libraries
+        takes seconds of every core, which are better not taken from the first tokens."""
+        extra = library_for(kinds)
+        for started in [self._threads.submit(worker.start, extra) for worker in self._workers]:
+            started.result()
 
     def submit(self, problem: Problem, answer: str | None) -> Future[str]:
         """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once."""

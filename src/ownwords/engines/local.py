@@ -74,6 +74,8 @@ class _Row:
 class Work:
     """What the engine has done so far, for measurements."""
 
+    prompts: int = 0
+    """read, by one model or both"""
     tokens: int = 0
     """written, all rows"""
     blocks: int = 0
@@ -127,7 +129,8 @@ class LocalEngine:
         """Take up requests, at most `free` of them. `coming`: prompts of later requests by name, the next first. Those
         that have been read are kept, and some others are read along where prompts must be read now."""
         assert len(requests) <= self.free
-        self.prefixes.read({r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests}, coming or {})
+        needed = {r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests}
+        self.work.prompts += self.prefixes.read(needed, coming or {})
         for request in requests:
             assert len(request.forced) < len(request.noise)
             longest = max(len(request.teacher_prompt), len(request.student_prompt)) + len(request.noise)

@@ -23,13 +23,13 @@ class Prefixes:
     student: Lane
     held: dict[Hashable, tuple[Prefix | None, Prefix]] = field(default_factory=dict)
 
-    def read(self, needed: Mapping[Hashable, Pair], coming: Mapping[Hashable, Pair]) -> None:
+    def read(self, needed: Mapping[Hashable, Pair], coming: Mapping[Hashable, Pair]) -> int:
         """Have all `needed` prompts, and only those of `coming` besides. Where some must be read now, some of the
-        coming ones, the next first, are read along."""
+        coming ones, the next first, are read along. Returns how many were read."""
         self.held = {name: held for name, held in self.held.items() if name in needed or name in coming}
         new = {name: pair for name, pair in needed.items() if name not in self.held}
         if not new:
-            return
+            return 0
         tokens = sum(max(map(len, pair)) for pair in new.values())
         for name, pair in coming.items():
             if name not in self.held and name not in new:
@@ -42,3 +42,4 @@ class Prefixes:
         if self.teacher:
             teacher = self.teacher.read([list(theirs) for theirs, _ in new.values()])
         self.held.update(zip(new, zip(teacher, student, strict=True), strict=True))
+        return len(new)

@@ -59,8 +59,8 @@ class Arm:
     lengths: np.ndarray
     """tokens of each attempt"""
     blocks_I5: np.ndarray
-    """per block of the engine: seconds, attempts in flight, what they had written before, attempts taken up, tokens
-    written in it"""
+    """per block of the engine: seconds, attempts in flight, what they had written before, prompts read, tokens written
+    in it"""
     acceptance: float
     """share of the tokens that are the teacher's"""
     pass_mass: float
@@ -96,7 +96,7 @@ def forecast(arm: Arm, arms: Sequence[Arm], problems: int, slots: int, contentio
     length_sd = np.std((tokens_n - length * attempts_n) / attempts_n.mean(), ddof=1) * math.sqrt(1 / n + 1 / problems)
     costs, speed_sd, freedom = block_costs(arms)
     attempts = max(1, round(problems * attempts_n.mean()))
-    seconds, tokens = simulate(arm.lengths, attempts, slots, costs)
+    seconds, tokens = simulate(arm.lengths, attempts, slots, costs, problems)
     total_sd = np.std(tokens_n, ddof=1) / tokens_n.mean() * math.sqrt(1 / n + 1 / problems)
     t, t_speed = (stats.t.ppf((1 + EACH) / 2, df) for df in (n - 1, freedom))
     log_factor = math.hypot(t_speed * speed_sd, math.log(contention))
@@ -131,8 +131,8 @@ def block_costs(arms: Sequence[Arm]) -> tuple[np.ndarray, float, int]:
     of the logarithm of its speed in another stretch of time.
 
     Seconds per token that every attempt in flight writes (a pass costs this whatever the batch), per token, per token
-    and token that the others have written so far (attention), and per attempt taken up (its prompt). In tokens and not
-    in blocks, since a block may hold few drafts or many.
+    and token that the others have written so far (attention), and per prompt read. In tokens and not in blocks, since a
+    block may hold few drafts or many.
 
     A machine that is shared is slow for a while and quick for a while, which does not average out over a longer run:
     so the run counts as one more window like those of the pilot, whatever its length.
@@ -153,19 +153,19 @@ def block_costs(arms: Sequence[Arm]) -> tuple[np.ndarray, float, int]:
 
 def loads(blocks_I5: np.ndarray) -> np.ndarray:
     """What the four costs are paid for in each block, (I, 4)."""
-    _, rows_I, written_I, taken_I, tokens_I = blocks_I5.T
-    return np.stack([tokens_I / rows_I, tokens_I, written_I * tokens_I / rows_I, taken_I], axis=1)
+    _, rows_I, written_I, prompts_I, tokens_I = blocks_I5.T
+    return np.stack([tokens_I / rows_I, tokens_I, written_I * tokens_I / rows_I, prompts_I], axis=1)
 
 
-def simulate(lengths: np.ndarray, attempts: int, slots: int, costs_4: np.ndarray) -> tuple[float, float]:
+def simulate(lengths: np.ndarray, attempts: int, slots: int, costs_4: np.ndarray, prompts: int) -> tuple[float, float]:
     """(seconds, tokens) of a run: attempts of the pilot's lengths in random order, a free slot taken up at once, all
-    in flight a token further in each step. Goes from one end of an attempt to the next."""
-    per_step, per_token, per_written, per_start = costs_4
+    in flight a token further in each step, every prompt read once. Goes from one end of an attempt to the next."""
+    per_step, per_token, per_written, per_prompt = costs_4
     lengths = np.random.default_rng(0).permutation(np.resize(lengths, attempts))
     waiting = iter(lengths.tolist())
     flying = [(length, 0.0) for length in islice(waiting, slots)]  # step of its end, step of its start
     heapq.heapify(flying)
-    seconds, now, starts = per_start * attempts, 0.0, 0.0
+    seconds, now, starts = per_prompt * prompts, 0.0, 0.0
     while flying:
         end, start = flying[0]
         rows, span = len(flying), end - now

@@ -106,16 +106,16 @@ class Clock:
     def __init__(self, tell: Callable[[Progress], None]):
         self.tell = tell
         self.rows: list[tuple[float, ...]] = []
-        self.last: tuple[float, int, int, int, int] | None = None
+        self.last: tuple[float, int, int, int, int, int] | None = None
 
     def __call__(self, progress: Progress) -> None:
         now = time.perf_counter()
         if self.last:
-            then, rows, written, started, tokens = self.last
-            taken = progress.started - started
+            then, rows, written, started, prompts, tokens = self.last
+            rows += progress.started - started
             if progress.rows:  # else it may have waited for verdicts
-                self.rows.append((now - then, rows + taken, written, taken, progress.tokens - tokens))
-        self.last = (now, progress.rows, progress.written, progress.started, progress.tokens)
+                self.rows.append((now - then, rows, written, progress.prompts - prompts, progress.tokens - tokens))
+        self.last = now, progress.rows, progress.written, progress.started, progress.prompts, progress.tokens
         self.tell(progress)
 
     @property

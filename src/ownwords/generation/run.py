@@ -182,6 +182,8 @@ class Progress:
     """of the attempts that have ended"""
     started: int = 0
     """attempts taken up by this start"""
+    prompts: int = 0
+    """read by this start"""
     rows: int = 0
     """attempts in flight, and what they have written: the load of the next block"""
     written: int = 0
@@ -210,6 +212,9 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
 
         judging: dict[Future[str], Trace] = {}
         progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
+        kinds = {problem.kind for problem in prepared.problems if problem.answer}
+        if kinds and plan.most_left:
+            checker.start(kinds)
         tell(progress)
         while not interrupted():
             for future in [f for f in judging if f.done()]:
@@ -229,7 +234,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 judging[checker.submit(plan.problems[trace.problem_id], trace.answer or None)] = trace
             if not engine.rows and judging:
                 wait(judging, return_when=FIRST_COMPLETED)
-            progress.tokens = engine.work.tokens
+            progress.tokens, progress.prompts = engine.work.tokens, engine.work.prompts
             progress.rows, progress.written = len(engine.rows), sum(row.written for row in engine.rows)
             tell(progress)
             if not engine.rows and not judging:
