@@ -19,7 +19,7 @@ from ownwords.generation.models import load
 from ownwords.suitability.files import Scores
 from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
 
-CHUNK = 8
+CHUNK = 2
 """positions at a time: in float64 more of them would not stay in the cache"""
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("scores", type=Path)

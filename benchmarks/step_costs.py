@@ -85,4 +85,4 @@ for B in options.batches:
             tokens = sum(rate**i for i in range(d + 1))
             gain[d] = tokens * plain / ((d + 1) * (student_ms + draw_ms) + t + v)
         best = max(gain, key=gain.get)
-        print(f"  keep rate {rate:.2f}: at best {gain[best]:.2f} times as fast as without drafts, with d = {best}")
+        print(f"  keep rate {rate:g}: at best {gain[best]:.2f} times as fast as without drafts, with d = {best}")
