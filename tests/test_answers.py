@@ -208,6 +208,16 @@ def test_what_needs_no_worker_starts_none():
         assert checker._workers[0].process is None
 
 
+def test_workers_that_are_ready_are_the_ones_that_judge():
+    """Also with a task's own scorer: its library is loaded at the start, and not by another process later."""
+    with Checker(workers=2) as checker:
+        checker.start(["math", "gym:chain_sum"])
+        ready = [worker.process.pid for worker in checker._workers]
+        assert [checker.submit(problem(), "18").result() for _ in range(4)] == ["correct"] * 4
+        assert [worker.process.pid for worker in checker._workers] == ready
+        assert [worker.extra for worker in checker._workers] == ["reasoning_gym"] * 2
+
+
 def test_the_worker_does_not_load_torch():
     code = (
         "import sys, ownwords.answers.judge as j; j.judge('math', 'x+1', '1+x', '', {}); print('torch' in sys.modules)"
