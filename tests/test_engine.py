@@ -218,7 +218,7 @@ def test_prompts_are_read_along_with_the_next_ones_and_kept_while_they_are_wante
     made = engine(model, Stops(frozenset()), Always(), slots=1)
     assert len(run_all(made, requests)) == 16
     assert groups == [2, 2] * 4, "three requests are known ahead, at two prompts; teacher and student read each once"
-    assert not made.prefixes.held
+    assert len(made.prefixes.held) <= 1, "what nobody wants any more is let go at the next reading"
 
 
 def test_forced_tokens_are_written_and_marked(tmp_path):
