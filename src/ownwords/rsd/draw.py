@@ -21,25 +21,21 @@ def draw(weights_BV: torch.Tensor, u_B: torch.Tensor) -> torch.Tensor:
     size = 1 << (V.bit_length() // 2)  # about as many blocks as words in a block
     blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % size)).view(B, -1, size)
     # Within a block the fp32 sum is good to its last digits; it is the long running sum that is not.
-    block, rest_B = _pick(blocks_BNK.sum(-1).double(), u_B, None)
-    inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block].double()
-    within, _ = _pick(inside_BK, None, rest_B)
-    return block * size + within
+    mass_BN = blocks_BNK.sum(-1).double()
+    block_B, rest_B = _pick(mass_BN, u_B.double() * mass_BN.sum(-1))
+    inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block_B].double()
+    return block_B * size + _pick(inside_BK, rest_B)[0]
 
 
-def _pick(
-    weights_BN: torch.Tensor, u_B: torch.Tensor | None, target_B: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _pick(weights_BN: torch.Tensor, target_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Index of the cell that the target mass falls into, and the mass left inside that cell."""
     sum_BN = weights_BN.cumsum(-1)
-    if target_B is None:
-        target_B = u_B.to(torch.float64) * sum_BN[:, -1]
-    index_B = torch.searchsorted(sum_BN, target_B[:, None], right=True)[:, 0]
+    total_B = sum_BN[:, -1]
     # Rounding can put the target at or past the total; the last cell with any weight is then meant.
-    last_B = torch.searchsorted(sum_BN, sum_BN[:, -1:].contiguous(), right=False)[:, 0]
-    index_B = torch.minimum(index_B, last_B)
-    before_B = torch.where(index_B > 0, sum_BN.gather(-1, (index_B - 1).clamp(min=0)[:, None])[:, 0], 0.0)
-    return index_B, target_B - before_B
+    target_B = torch.minimum(target_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
+    index_B1 = torch.searchsorted(sum_BN, target_B[:, None], right=True)
+    before_B1 = torch.nn.functional.pad(sum_BN, (1, 0)).gather(-1, index_B1)
+    return index_B1[:, 0], target_B - before_B1[:, 0]
 
 
 def settle(mixture: Mixture, draft_B: torch.Tensor, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -80,22 +80,21 @@ def _truncate(log_p_BV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 def _truncate_among(log_p_BV: torch.Tensor, n: int, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
     """(kept_BV, found_B): the truncation with the `n` likeliest as candidates, and whether these were enough."""
-    V = log_p_BV.shape[-1]
-    if n < V:
-        ids_BN = log_p_BV.topk(n, dim=-1).indices.sort(dim=-1).values  # by id, so that the sort below can be stable
-        values_BN, order_BN = log_p_BV.gather(-1, ids_BN).sort(dim=-1, descending=True, stable=True)
-        ids_BN = ids_BN.gather(-1, order_BN)
+    if n < log_p_BV.shape[-1]:
+        values_BN, ids_BN = log_p_BV.topk(n, dim=-1)
     else:
         values_BN, ids_BN = log_p_BV.sort(dim=-1, descending=True, stable=True)
-    # Which of the tokens that tie with the last candidate are among them is up to the device; none of those may count.
-    last_B = values_BN[:, -1]
     keep_BN = torch.ones_like(values_BN, dtype=torch.bool)
+    mass_BN = values_BN.double().exp()
     if sampling.top_k:
         keep_BN[:, sampling.top_k :] = False
-    mass_BN = values_BN.double().exp() * keep_BN
-    total_B1 = mass_BN.sum(-1, keepdim=True) if sampling.top_k else mass_BN.new_ones(())
+        mass_BN *= keep_BN
     if sampling.top_p < 1:
+        total_B1 = mass_BN.sum(-1, keepdim=True) if sampling.top_k else 1.0
         keep_BN &= mass_BN.cumsum(-1) - mass_BN < sampling.top_p * total_B1
-    found_B = (keep_BN & (values_BN == last_B[:, None])).sum(-1) == 0 if n < V else torch.ones_like(last_B, dtype=bool)
     kept_BN = values_BN.masked_fill(~keep_BN, IMPOSSIBLE)
-    return torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BN, torch.log_softmax(kept_BN, dim=-1)), found_B
+    kept_BV = torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BN, torch.log_softmax(kept_BN, dim=-1))
+    # Which of several equal tokens come first among candidates is up to the device: none may be cut off from its equals.
+    cut_BN = keep_BN[:, :-1] & ~keep_BN[:, 1:] & (values_BN[:, :-1] > values_BN[:, 1:])
+    found_B = cut_BN.any(-1) if n < log_p_BV.shape[-1] else torch.ones_like(keep_BN[:, 0])
+    return kept_BV, found_B
