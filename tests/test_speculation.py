@@ -16,7 +16,6 @@ from conftest import make, random_model
 from test_rsd_law import FALSE_ALARM, GATES, PROPOSALS, chi_square, enumerated
 
 from ownwords.engines.local import LocalEngine, Request
-from ownwords.engines.pace import LENGTHS, Pace
 from ownwords.engines.stops import Stops
 from ownwords.generation.replay import first_difference, margin
 from ownwords.rsd import gates
@@ -368,46 +367,3 @@ def test_the_teacher_reads_seldom(tmp_path):
     run_all(made, [_request(prepared, problem, 0) for problem in prepared.problems])
     assert made.work.blocks / made.work.tokens <= 0.45
     assert made.work.positions / made.work.tokens <= 2.2
-
-
-# --- the choice of the draft length ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("keep_rate", "student", "teacher", "position", "plain"),
-    [
-        (0.97, 1.0, 3.0, 0.1, 1),
-        (0.9, 1.0, 10.0, 0.1, 1),
-        (0.5, 1.0, 3.0, 0.1, 1),
-        (0.05, 1.0, 3.0, 1.0, 1),
-        (0.97, 1.0, 0.1, 3.0, 1),
-        (0.6, 1.0, 4.0, 0.5, 0.7),
-    ],
-)
-def test_auto_finds_a_draft_length_near_the_fastest(keep_rate, student, teacher, position, plain):
-    """Noisy times and random refusals: from block 150 on the speed is, in the mean of 8 runs, within 4 % of the best
-    that there is; also where a plain step takes less (`plain`) than the line through the longer ones says."""
-
-    def seconds(d: int) -> float:
-        return 1e-3 * (student * (d + 1) + teacher + position * (d + 1)) * (1 if d else plain)
-
-    def speed(chosen: list[int]) -> float:
-        return sum(sum(keep_rate**i for i in range(d + 1)) for d in chosen) / sum(map(seconds, chosen))
-
-    def chosen(seed: int) -> list[int]:
-        rng, pace, lengths = np.random.default_rng(seed), Pace(), []
-        for _ in range(300):
-            d = pace.choose(8)
-            kept_B = np.minimum(rng.geometric(1 - keep_rate, size=8), d + 1)
-            stood = int(kept_B.sum()) - 8
-            pace.tell(8, d, seconds(d) * rng.uniform(0.9, 1.2), stood, stood + int((kept_B < d + 1).sum()))
-            lengths.append(d)
-        return lengths[150:]
-
-    assert np.mean([speed(chosen(seed)) for seed in range(8)]) >= 0.96 * max(speed([d]) for d in LENGTHS)
-
-
-def test_a_fixed_draft_length_is_kept_and_memory_bounds_it():
-    assert [Pace(fixed=3).choose(n) for n in (1, 64)] == [3, 3]
-    assert Pace(fixed=9, longest=4).choose(1) == 4
-    assert max(Pace(longest=2).choose(1) for _ in range(5)) <= 2

@@ -94,7 +94,7 @@ def _truncate_among(log_p_BV: torch.Tensor, n: int, sampling: Sampling) -> tuple
         keep_BN &= mass_BN.cumsum(-1) - mass_BN < sampling.top_p * total_B1
     kept_BN = values_BN.masked_fill(~keep_BN, IMPOSSIBLE)
     kept_BV = torch.full_like(log_p_BV, IMPOSSIBLE).scatter_(-1, ids_BN, torch.log_softmax(kept_BN, dim=-1))
-    # Which of several equal tokens come first among candidates is up to the device: none may be cut off from its equals.
+    # Which of several equal candidates come first is up to the device: none may be cut off from its equals.
     cut_BN = keep_BN[:, :-1] & ~keep_BN[:, 1:] & (values_BN[:, :-1] > values_BN[:, 1:])
     found_B = cut_BN.any(-1) if n < log_p_BV.shape[-1] else torch.ones_like(keep_BN[:, 0])
     return kept_BV, found_B
