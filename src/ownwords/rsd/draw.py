@@ -11,31 +11,37 @@ from ownwords.rsd.mixture import Mixture
 from ownwords.rsd.noise import COIN, KEEP, RESIDUAL
 
 
+LARGE = 4096
+"""words from which on the running sum has two levels"""
+
+
 def draw(weights_BV: torch.Tensor, u_B: torch.Tensor) -> torch.Tensor:
     """Inverse CDF in id order: ids_B with probability proportional to `weights_BV` (fp32, not all zero in a row).
 
-    Two levels with fp64 running sums, since an fp32 one over 150,000 words drifts. An id of weight zero is never
-    drawn, not even at u = 0 or u = 1.
+    Running sums are fp64, since an fp32 one over 150,000 words drifts; in two levels where they are long, since an fp64
+    copy of all weights costs more than the rest. An id of weight zero is never drawn, not even at u = 0 or u = 1.
     """
     B, V = weights_BV.shape
+    if V < LARGE:
+        sum_BV = weights_BV.cumsum(-1, dtype=torch.float64)
+        return _cell(sum_BV, u_B.double() * sum_BV[:, -1])
     size = 1 << (V.bit_length() // 2)  # about as many blocks as words in a block
     blocks_BNK = torch.nn.functional.pad(weights_BV, (0, -V % size)).view(B, -1, size)
     # Within a block the fp32 sum is good to its last digits; it is the long running sum that is not.
-    mass_BN = blocks_BNK.sum(-1).double()
-    block_B, rest_B = _pick(mass_BN, u_B.double() * mass_BN.sum(-1))
-    inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block_B].double()
-    return block_B * size + _pick(inside_BK, rest_B)[0]
+    sum_BN = blocks_BNK.sum(-1).cumsum(-1, dtype=torch.float64)
+    target_B = u_B.double() * sum_BN[:, -1]
+    block_B = _cell(sum_BN, target_B)
+    rest_B = target_B - torch.nn.functional.pad(sum_BN, (1, 0)).gather(-1, block_B[:, None])[:, 0]
+    inside_BK = blocks_BNK[torch.arange(B, device=weights_BV.device), block_B]
+    return block_B * size + _cell(inside_BK.cumsum(-1, dtype=torch.float64), rest_B)
 
 
-def _pick(weights_BN: torch.Tensor, target_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Index of the cell that the target mass falls into, and the mass left inside that cell."""
-    sum_BN = weights_BN.cumsum(-1)
-    total_B = sum_BN[:, -1]
+def _cell(sum_BN: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
+    """Index of the cell that the target mass falls into, given the running sum over the cells."""
     # Rounding can put the target at or past the total; the last cell with any weight is then meant.
+    total_B = sum_BN[:, -1]
     target_B = torch.minimum(target_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
-    index_B1 = torch.searchsorted(sum_BN, target_B[:, None], right=True)
-    before_B1 = torch.nn.functional.pad(sum_BN, (1, 0)).gather(-1, index_B1)
-    return index_B1[:, 0], target_B - before_B1[:, 0]
+    return torch.searchsorted(sum_BN, target_B[:, None], right=True)[:, 0]
 
 
 def settle(mixture: Mixture, draft_B: torch.Tensor, u_B4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
