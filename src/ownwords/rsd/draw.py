@@ -10,7 +10,6 @@ import torch
 from ownwords.rsd.mixture import Mixture
 from ownwords.rsd.noise import COIN, KEEP, RESIDUAL
 
-
 LARGE = 4096
 """words from which on the running sum has two levels"""
 
