@@ -23,8 +23,8 @@ LENGTHS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 """draft lengths to choose from; a block has one position more than it has drafts read ahead"""
 FIRST = (5, 1, 0)
 """lengths of the first blocks: until something is known"""
-NOISE = 0.1
-"""relative error of the time of one block that is reckoned with"""
+NOISE = .05
+"""relative error of the time of a block that is reckoned with"""
 SEEN = 256
 """blocks whose times are remembered"""
 MEMORY = 0.98
@@ -41,41 +41,37 @@ class Pace:
     kept: float = 9.0
     drafted: float = 10.0
     """fading counts: drafts that were read and kept, and that were read; as if ten had been seen already"""
-    seen: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=SEEN))
-    """`features` per second of the last blocks"""
+    blocks: int = 0
+    seen: np.ndarray = field(default_factory=lambda: np.zeros((SEEN, 5)))
+    """`features` per second of the last blocks, in a ring"""
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
-
-    @property
-    def keep_rate(self) -> float:
-        return self.kept / self.drafted
 
     def choose(self, rows: int) -> int:
         """Drafts to read ahead in the next block of `rows` rows."""
         if self.fixed is not None:
             return min(self.fixed, self.longest)
-        if len(self.seen) < len(FIRST):
-            return min(FIRST[len(self.seen)], self.longest)
-        costs = self.costs()
-        lengths = [d for d in LENGTHS if d <= self.longest]
-        return max(lengths, key=lambda d: self.tokens(d + 1) / max(float(features(rows, d) @ costs), 1e-9))
+        if self.blocks < len(FIRST):
+            return min(FIRST[self.blocks], self.longest)
+        lengths_L = np.array([d for d in LENGTHS if d <= self.longest])
+        tokens_D = np.cumsum((self.kept / self.drafted) ** np.arange(lengths_L[-1] + 1))  # per row
+        seconds_L = np.maximum(features(rows, lengths_L) @ self.costs(), 1e-9)
+        return int(lengths_L[np.argmax(tokens_D[lengths_L] / seconds_L)])
 
     def costs(self) -> np.ndarray:
         """What each feature costs, seconds: nothing costs less than nothing. Relative errors count, so a block that
         something else on the machine held up says little."""
-        per_second = np.stack(self.seen)
-        return nnls(per_second, 1 + NOISE * self.rng.standard_normal(len(per_second)))[0]
-
-    def tokens(self, positions: int) -> float:
-        """Tokens per row to expect of a block."""
-        return sum(self.keep_rate**i for i in range(positions))
+        seen = self.seen[: self.blocks]
+        return nnls(seen, 1 + NOISE * self.rng.standard_normal(len(seen)))[0]
 
     def tell(self, rows: int, drafts: int, seconds: float, kept: int, read: int) -> None:
         """A block is done: `read` drafts were looked at until each row's first refusal, `kept` of them stood."""
-        self.seen.append(features(rows, drafts) / seconds)
+        self.seen[self.blocks % SEEN] = features(rows, np.array([drafts]))[0] / seconds
+        self.blocks += 1
         fade = MEMORY ** (read / 64)  # by evidence, not by block: a block of one row says little
         self.kept, self.drafted = fade * self.kept + kept, fade * self.drafted + read
 
 
-def features(rows: int, drafts: int) -> np.ndarray:
-    """What the seconds are a sum of, at costs that are not negative; the last one is a saving."""
-    return np.array([1.0, drafts + 1, rows, rows * (drafts + 1), 0 if drafts else -rows])
+def features(rows: int, drafts_L: np.ndarray) -> np.ndarray:
+    """x_L5: what the seconds of a block are a sum of, at costs that are not negative; the last one is a saving."""
+    one_L = np.ones(len(drafts_L))
+    return np.stack([one_L, drafts_L + 1, rows * one_L, rows * (drafts_L + 1), -rows * (drafts_L == 0)], axis=1)
