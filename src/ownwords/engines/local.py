@@ -159,14 +159,14 @@ class LocalEngine:
             step = verify(self.rules, teacher_logits_NV, drafted, u_DB4.flatten(0, 1), forced_DB.flatten(), spelled_BS)
         else:
             step, ends_BD = alone(drafted), None
-        kept_B = kept(step.token.view(D, B).T, token_DB.T)
-        values, kept_counts = self._fetch(step, kept_B, forced_DB)
+        values, kept_counts, agrees_DB = self._fetch(step, token_DB, forced_DB)
         self._rewind(kept_counts, D, ends_BD)
         finished, written_B = self._record(values, kept_counts)
         # An attempt that ends inside a block cuts it short as a refusal does: longer blocks pay less for short traces.
-        stood = int(written_B.sum()) - B
-        self.pace.tell(B, D - 1, time.perf_counter() - started, stood, stood + int((written_B < D).sum()))
-        self.work.tokens += stood + B
+        written = int(written_B.sum())
+        stood = written - B + int((agrees_DB[-1] & (written_B == D)).sum())
+        self.pace.tell(B, D - 1, time.perf_counter() - started, stood, written)
+        self.work.tokens += written
         self.work.blocks += B
         self.work.draft_steps += B * D
         return finished
@@ -219,17 +219,21 @@ class LocalEngine:
         self.work.positions += int(ends_BD[:, -1].sum())
         return logits_BDV.transpose(0, 1).flatten(0, 1).to(token_DB.device), ends_BD
 
-    def _fetch(self, step: Step, kept_B: torch.Tensor, forced_DB: torch.Tensor) -> tuple[dict, np.ndarray]:
-        """All that is recorded, in one transfer: column name -> (D, B), and kept_B. Ids stay exact in float64."""
+    def _fetch(
+        self, step: Step, token_DB: torch.Tensor, forced_DB: torch.Tensor
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """All that is wanted of a block, in one transfer: what is recorded, by column name, (D, B); kept_B; and which
+        drafts the teacher's verdict left as they were, (D, B). Ids stay exact in float64."""
         D, B = forced_DB.shape
         packed = torch.stack([getattr(step, name).double() for name in Step.__dataclass_fields__]).view(-1, D, B)
-        packed = torch.cat([packed, kept_B.double().expand(1, D, B), forced_DB.double()[None]]).cpu().numpy()
-        *columns, kept_DB, forced = packed
+        kept_1DB = kept(step.token.view(D, B).T, token_DB.T).double().expand(1, D, B)
+        packed = torch.cat([packed, token_DB.double()[None], kept_1DB, forced_DB.double()[None]]).cpu().numpy()
+        *columns, drafted, kept_DB, forced = packed
         values = dict(zip(Step.__dataclass_fields__, columns, strict=True))
         spoke = values.pop("teacher_spoke") > 0
         values["token_ids"] = values.pop("token")
         values["source"] = np.where(forced >= 0, FORCED, np.where(spoke, TEACHER, STUDENT))
-        return values, kept_DB[0].astype(int)
+        return values, kept_DB[0].astype(int), values["token_ids"] == drafted
 
     def _rewind(self, kept_counts: np.ndarray, D: int, ends_BD: np.ndarray | None) -> None:
         """Take back what the models have read beyond the last kept token, which becomes the pending one."""

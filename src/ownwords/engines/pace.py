@@ -13,7 +13,6 @@ is known the noise moves the choice, and neighbouring lengths are looked at; lat
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,11 +22,11 @@ LENGTHS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 """draft lengths to choose from; a block has one position more than it has drafts read ahead"""
 FIRST = (5, 1, 0)
 """lengths of the first blocks: until something is known"""
-NOISE = .05
+NOISE = 0.05
 """relative error of the time of a block that is reckoned with"""
 SEEN = 256
 """blocks whose times are remembered"""
-MEMORY = 0.98
+MEMORY = 0.95
 """weight of the past of the keep rate for 64 drafts more"""
 
 
@@ -64,7 +63,8 @@ class Pace:
         return nnls(seen, 1 + NOISE * self.rng.standard_normal(len(seen)))[0]
 
     def tell(self, rows: int, drafts: int, seconds: float, kept: int, read: int) -> None:
-        """A block is done: `read` drafts were looked at until each row's first refusal, `kept` of them stood."""
+        """A block is done: `read` drafts were looked at up to each row's first refusal, `kept` of them stood. The draft
+        at the last position counts too, though it saved nothing: so the rate is known without drafting ahead."""
         self.seen[self.blocks % SEEN] = features(rows, np.array([drafts]))[0] / seconds
         self.blocks += 1
         fade = MEMORY ** (read / 64)  # by evidence, not by block: a block of one row says little
