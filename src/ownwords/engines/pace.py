@@ -26,7 +26,7 @@ NOISE = 0.05
 """relative error of the time of a block that is reckoned with"""
 SEEN = 256
 """blocks whose times are remembered"""
-MEMORY = 0.95
+MEMORY = 0.9
 """weight of the past of the keep rate for 64 drafts more"""
 
 
