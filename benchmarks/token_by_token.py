@@ -84,7 +84,8 @@ for repetition in range(options.repetitions):
         tokens += token_by_token(prepared, prepared.problems[i % len(prepared.problems)].id, rng)
     theirs.append(tokens / (time.perf_counter() - started))
     for batch in options.batches:
-        ratios[batch].append(decode(prepared, batch, None, max(options.traces, 2 * batch)).speed / theirs[-1])
+        attempts = min(max(options.traces, 16 * batch), 1024)  # as in speculation.py: not all beginning and end
+        ratios[batch].append(decode(prepared, batch, None, attempts).speed / theirs[-1])
 print(f"token by token, one trace at a time: {statistics.median(theirs):.0f} tokens/s")
 ratio, d = limit(prepared, statistics.median(theirs))
 print(f"batch 1 at best, if only the models' passes took time: {ratio:.2f} times, with {d} drafts")
