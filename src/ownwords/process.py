@@ -1,10 +1,14 @@
-"""What long commands share as processes: which versions they run, and how they hear that they are to stop."""
+"""What long commands share as processes: which versions they run, how they hear that they are to stop, and that no
+child of theirs outlives them."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
+import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,3 +44,15 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends, however that ends. On Linux only;
+    elsewhere a child has to notice by itself. `parent`: the process that started this one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
