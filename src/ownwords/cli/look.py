@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
 from rich.text import Text
+
+from ownwords.cli.console import Console
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,7 +50,7 @@ def show(
 
     if svg and svg.exists():
         raise ValueError(f"{svg} exists already: name another file, or remove it")
-    console = Console(record=svg is not None, width=width, highlight=False)
+    console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
         question = store.problems()[trace.problem_id]
@@ -62,7 +63,7 @@ def show(
         if problem is None:
             from ownwords.cli.tables import summary_table
 
-            Console(highlight=False).print(summary_table({str(run): summarise(store.traces())}))
+            Console().print(summary_table({str(run): summarise(store.traces())}))
     if svg:
         # rich would have the picture fetch its font from the network; any monospaced one of the reader's will do
         plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
@@ -161,7 +162,7 @@ def export(
     licence
         The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
-    console = Console(highlight=False)
+    console = Console()
     out = out or run / "exports"
     if to_hub:
         from ownwords.sharing.hub import check_hub

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -64,7 +64,7 @@ def score(
     workers
         Processes, each with a student of its own.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.suitability.plan import ScoreConfig
 
@@ -79,8 +79,8 @@ def score(
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
     for reason, number in summary["skipped"].items():
-        console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
-    console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")
+        console.print(f"not scored: {number} of {summary['traces']} ({reason})")
+    console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
     return 0
 
 
@@ -120,7 +120,7 @@ def compare_teachers(
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
@@ -133,7 +133,7 @@ def compare_teachers(
                 traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
                 device=device, batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
-            console.print(f"{spec}:", markup=False)
+            console.print(f"{spec}:")
             _score(console, config)
             sets[spec if spec not in sets else f"{spec} ({number})"] = Scores.read(config.out).traces()
     except KeyboardInterrupt:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ownwords.cli.console import Console
 
 
 def select(
@@ -54,7 +55,7 @@ def select(
     """
     if not scores:
         raise ValueError("no scores directory is given: expected one or more, as ownwords score wrote them")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("selecting"):
         from ownwords.suitability.files import Scores
         from ownwords.suitability.select import NAMES, Rule
@@ -65,9 +66,9 @@ def select(
         )
         summary = choose([Scores.read(path) for path in scores], rule, out, overwrite)
     sources = ", ".join(f"{source} {number}" for source, number in summary["by_source"].items())
-    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}", markup=False)
+    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}")
     for name in NAMES:
-        console.print(f"written: {out / name}", markup=False)
+        console.print(f"written: {out / name}")
 
 
 def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path | None = None) -> None:
@@ -86,7 +87,7 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
     """
     if out and out.exists():
         raise ValueError(f"{out} exists already: name another file, or remove it")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("reading"):
         tables = _tables(traces, threshold, pairs)
     for title, rows in tables.items():

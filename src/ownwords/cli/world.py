@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
+from ownwords.cli.console import Console
 
 
 def train(
@@ -33,7 +33,7 @@ def train(
     tokens
         Stop after so many; the recipe's own number if not given. Growth and decay keep their share.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("preparing"):
         from ownwords.world.recipes import RECIPES, scaled
         from ownwords.world.train import Trainer, world_tokenizer
@@ -68,7 +68,7 @@ def measure(
     """
     from ownwords.world.measure import measure_pair
 
-    console = Console(highlight=False)
+    console = Console()
     with console.status("measuring"):
         figures = measure_pair(teacher, student, problems, seed)
     console.print_json(json.dumps(figures))

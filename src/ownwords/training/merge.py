@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from peft import PeftModel
 from transformers import AutoConfig
 
 from ownwords.generation.models import load, model_path
+from ownwords.traces.files import check_folder, new_folder, read_json
 from ownwords.training.card import merged_card
 
 
@@ -21,14 +21,18 @@ def merge(adapter: Path, out: Path) -> None:
     settings = adapter / "adapter_config.json"
     if not settings.is_file():
         raise ValueError(f"{adapter} holds no adapter_config.json: expected the --out of a training with --lora.rank")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_folder(out)
+    if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} exists already: name another --out")
-    name = json.loads(settings.read_text())["base_model_name_or_path"]
+    name = read_json(settings, "the configuration of an adapter").get("base_model_name_or_path")
+    if not isinstance(name, str):
+        raise ValueError(f"{settings} has no base_model_name_or_path, expected the name of the student")
     base = load(name, "student", "cpu", "float32")
     own = AutoConfig.from_pretrained(model_path(name, "student"))
     merged = PeftModel.from_pretrained(base.model, adapter).merge_and_unload()
-    merged.to(own.dtype or torch.float32).save_pretrained(out)
-    base.tokenizer.save_pretrained(out)
-    own.save_pretrained(out)
-    if (card := adapter / "README.md").is_file():
-        (out / "README.md").write_text(merged_card(card.read_text()))
+    with new_folder(out) as made:
+        merged.to(own.dtype or torch.float32).save_pretrained(made)
+        base.tokenizer.save_pretrained(made)
+        own.save_pretrained(made)
+        if (card := adapter / "README.md").is_file():
+            (made / "README.md").write_text(merged_card(card.read_text(encoding="utf-8")), encoding="utf-8")
