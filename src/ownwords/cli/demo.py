@@ -33,8 +33,11 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
         from ownwords.generation.run import generate, prepare
+        from ownwords.traces.files import check_output
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
+    page = run / "report.html"
+    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
         config = GenerateConfig(
@@ -53,7 +56,6 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
         console.print(f"written: {path}")
     console.print("\na trace of this run:\n")
     show(run / "rsd", problem=_first_solved(run / "rsd"))
-    page = run / "report.html"
     try:
         with console.status("writing the report"):
             report_writer()([run / arm for arm in ARMS], page, overwrite=True)

@@ -45,11 +45,12 @@ def show(
         Columns to write into; the terminal's own if not given.
     """
     from ownwords.generation.models import load_tokenizer
+    from ownwords.traces.files import check_output, write_file
     from ownwords.traces.store import Store
     from ownwords.traces.summary import summarise
 
-    if svg and svg.exists():
-        raise ValueError(f"{svg} exists already: name another file, or remove it")
+    if svg:
+        check_output(svg, option="--svg")
     console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
@@ -67,7 +68,8 @@ def show(
     if svg:
         # rich would have the picture fetch its font from the network; any monospaced one of the reader's will do
         plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-        console.save_svg(str(svg), title=f"problem {trace.problem_id}, attempt {trace.attempt}", code_format=plain)
+        title = f"problem {trace.problem_id}, attempt {trace.attempt}"
+        write_file(svg, console.export_svg(title=title, code_format=plain))
 
 
 def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
@@ -203,7 +205,7 @@ def export_run(
     from ownwords.generation.run import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
-    from ownwords.traces.files import replacing
+    from ownwords.traces.files import held, write_file
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 
@@ -212,11 +214,10 @@ def export_run(
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
         closing_id = tokenizer.get_vocab().get(store.config["think"][1])
         card = out / "README.md"
-        if card.exists() and not overwrite:
+        if held(out, [card.name]) and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
         written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
         rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
-        with replacing([card]) as [file]:
-            file.write(data_card(store, rows, title or run.name, licence).encode())
+        write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

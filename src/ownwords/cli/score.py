@@ -125,7 +125,12 @@ def compare_teachers(
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import replacing
+        from ownwords.traces.files import check_folder, foreign, write_file
+    check_folder(out)
+    if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
+        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+    if (out / "teachers.json").exists() and not (out / "0").is_dir():
+        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
     sets: dict[str, list[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
@@ -148,8 +153,7 @@ def compare_teachers(
         cells = (f"{one.best:.0%}", surprisal, f"{one.below_1:.2%}", f"{one.mean_length:.0f}")
         table.add_row(Text(one.name), str(one.traces), rsr, *cells)
     console.print(table)
-    with replacing([out / "teachers.json"]) as [file]:
-        file.write((json.dumps([asdict(one) for one in standings], indent=2) + "\n").encode())
+    write_file(out / "teachers.json", json.dumps([asdict(one) for one in standings], indent=2) + "\n")
     console.print(f"written: {out / 'teachers.json'}")
     return 0
 

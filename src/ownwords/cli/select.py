@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.traces.files import check_output, write_file
 
 
 def select(
@@ -85,15 +86,15 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
     out
         Write the tables to this JSON file as well.
     """
-    if out and out.exists():
-        raise ValueError(f"{out} exists already: name another file, or remove it")
+    if out:
+        check_output(out)
     console = Console()
     with console.status("reading"):
         tables = _tables(traces, threshold, pairs)
     for title, rows in tables.items():
         console.print(_table(title, rows, threshold))
     if out:
-        out.write_text(json.dumps(tables, indent=2) + "\n")
+        write_file(out, json.dumps(tables, indent=2) + "\n")
         console.print(f"written: {out}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ownwords.cli.console import Console
+from ownwords.traces.files import check_output, plain_errors, write_file
 
 
 def train(
@@ -42,8 +43,9 @@ def train(
         trainer = Trainer(recipe, world_tokenizer(out), out, device, compile)
     if trainer.tokens:
         console.print(f"going on after {trainer.tokens:,} of {recipe.tokens:,} tokens")
-    trainer.run(lambda row: console.print(json.dumps(row)))
-    trainer.export(out / "model")
+    with plain_errors(out):
+        trainer.run(lambda row: console.print(json.dumps(row)))
+        trainer.export(out / "model")
     console.print(f"written: {out / 'model'}")
 
 
@@ -66,6 +68,8 @@ def measure(
     out
         Write the figures to this JSON file as well.
     """
+    if out:
+        check_output(out)
     from ownwords.world.measure import measure_pair
 
     console = Console()
@@ -73,4 +77,5 @@ def measure(
         figures = measure_pair(teacher, student, problems, seed)
     console.print_json(json.dumps(figures))
     if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+        write_file(out, json.dumps(figures, indent=2) + "\n")
+        console.print(f"written: {out}")

@@ -23,7 +23,7 @@ from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
-from ownwords.traces.files import check_folder, folder, locked, plain_errors, replacing, undone
+from ownwords.traces.files import check_folder, folder, foreign, locked, plain_errors, replacing, undone
 
 NOT_IDENTITY = ("out", "workers", "device")
 """settings that may change between starts"""
@@ -82,7 +82,7 @@ def _device(config: ScoreConfig, worker: int) -> str:
 
 def _refuse_foreign(out: Path) -> None:
     check_folder(out)
-    held = sorted({file.name for file in out.iterdir()} - {"lock"}) if out.exists() else []
+    held = foreign(out)
     if held and "config.yaml" not in held:
         raise ValueError(f"{out} is not empty and no scores directory (it holds {held[0]}): name another --out")
 

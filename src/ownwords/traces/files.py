@@ -31,6 +31,13 @@ _NO_ROOM_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _NO_WAY_SQLITE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 _TAKEN_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+_TEMPORARY = re.compile(r"\.ownwords-[0-9a-f]{16}\.tmp")
+
+
+def _temporary(beside: Path) -> Path:
+    """A name that nobody else uses, on the same disk."""
+    return beside.with_name(f".ownwords-{secrets.token_hex(8)}.tmp")
+
 
 class DiskFull(ValueError):
     """Nothing more can be written; what was committed before is kept."""
@@ -101,6 +108,12 @@ def held(folder: Path, names: Sequence[str]) -> list[str]:
     return [name for name in names if os.path.lexists(folder / name)]
 
 
+def foreign(folder: Path, ours: Sequence[str] = ()) -> list[str]:
+    """The names in a folder that are neither `ours`, nor a lock, nor what a killed process was about to write."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return [name for name in names if name not in ("lock", *ours) and not _TEMPORARY.fullmatch(name)]
+
+
 def _check_parent(path: Path, option: str) -> None:
     there = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not there.is_dir():
@@ -137,7 +150,7 @@ def replacing(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
     """Files to write that take the places of `paths`, together, at the end of the block; if it fails, none does, and
     nothing is left. A link stays one: what it leads to is replaced."""
     targets = [Path(os.path.realpath(path)) for path in paths]
-    temporary = {target.with_name(f".ownwords-{secrets.token_hex(8)}.tmp"): target for target in targets}
+    temporary = {_temporary(target): target for target in targets}
     with ExitStack() as closing:
         for parent in dict.fromkeys(target.parent for target in targets):
             closing.enter_context(folder(parent))
@@ -174,7 +187,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A directory to fill that is `path` at the end of the block; if it fails, nothing is left. `path` may be there,
     if it is empty."""
     with plain_errors(path.parent), folder(path.parent):
-        staged = path.with_name(f".ownwords-{secrets.token_hex(8)}.tmp")
+        staged = _temporary(path)
         try:
             staged.mkdir()
             yield staged

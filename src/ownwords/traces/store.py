@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from ownwords.problems.problem import Problem
-from ownwords.traces.files import check_folder, damaged, folder, locked, plain_errors, undone, write_file
+from ownwords.traces.files import check_folder, damaged, folder, foreign, locked, plain_errors, undone, write_file
 from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
 from ownwords.traces.trace import VERDICTS, Trace
 
@@ -85,7 +85,7 @@ class Store:
         if run_dir.exists() and not run_dir.is_dir():
             raise ValueError(f"{run_dir} is a file, not a run directory: name another --run")
         check_folder(run_dir, "--run")
-        if not path.exists() and run_dir.exists() and (found := sorted({p.name for p in run_dir.iterdir()} - {"lock"})):
+        if not os.path.lexists(path) and (found := foreign(run_dir)):
             raise ValueError(
                 f"{run_dir} is not empty and no run directory (it holds {found[0]}, but no traces.sqlite): "
                 "name another --run"
