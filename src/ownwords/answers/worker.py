@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any
 
-from ownwords.process import end_with
+from ownwords.children import end_with
 
 MEMORY = 2 << 30
 """bytes of address space; an expression that wants more fails here, not on the machine"""

@@ -7,11 +7,12 @@ leads out of the folder reads what nobody has named.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
+
+from ownwords.traces.files import read_json
 
 ADAPTER_CONFIG = "adapter_config.json"
 LOADED = {".safetensors", ".json", ".jinja", ".txt", ".model"}
@@ -129,12 +130,5 @@ def _find(path: str, name: str) -> Path | None:
 
 def _object(path: str, name: str, what: str) -> dict[str, Any] | None:
     """A JSON object of a folder or of a hub model; None if there is no such file."""
-    if (file := _find(path, name)) is None:
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{what}: {name} is no JSON ({error}), copy it again") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{what}: {name} holds a {type(found).__name__}, expected a JSON object")
-    return found
+    file = _find(path, name)
+    return None if file is None else read_json(file, f"the {name} of {what}")

@@ -11,6 +11,7 @@ from transformers import AutoConfig
 
 from ownwords.generation.checkpoints import base_of
 from ownwords.generation.models import load, model_path
+from ownwords.traces.files import check_folder, new_folder
 from ownwords.training.card import merged_card
 
 
@@ -21,7 +22,8 @@ def merge(adapter: Path, out: Path) -> None:
     """
     if not (name := base_of(str(adapter), f"the adapter {str(adapter)!r}")):
         raise ValueError(f"{adapter} holds no adapter_config.json: expected the --out of a training with --lora.rank")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_folder(out)
+    if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} exists already: name another --out")
     base = load(name, "student", "cpu", "float32")
     own = AutoConfig.from_pretrained(model_path(name, "student"))
@@ -31,8 +33,9 @@ def merge(adapter: Path, out: Path) -> None:
             merged = PeftModel.from_pretrained(base.model, adapter).merge_and_unload()
         except UserWarning as missing:
             raise ValueError(f"{adapter} is incomplete: {' '.join(str(missing).split())[:300]}") from missing
-    merged.to(own.dtype or torch.float32).save_pretrained(out)
-    base.tokenizer.save_pretrained(out)
-    own.save_pretrained(out)
-    if (card := adapter / "README.md").is_file():
-        (out / "README.md").write_text(merged_card(card.read_text()))
+    with new_folder(out) as made:
+        merged.to(own.dtype or torch.float32).save_pretrained(made)
+        base.tokenizer.save_pretrained(made)
+        own.save_pretrained(made)
+        if (card := adapter / "README.md").is_file():
+            (made / "README.md").write_text(merged_card(card.read_text(encoding="utf-8")), encoding="utf-8")
