@@ -44,8 +44,8 @@ def check_files(path: str, what: str) -> None:
     index = _object(path, by, what)
     if index is None and folder:
         raise ValueError(
-            f"{what} holds neither {named} nor {SAFE_WEIGHTS_INDEX_NAME}: pickled weights are not loaded, convert them "
-            "with save_pretrained"
+            f"{what} holds no *.safetensors (neither {named} nor {SAFE_WEIGHTS_INDEX_NAME}): pickled weights are not "
+            "loaded, convert them with save_pretrained"
         )
     shards = (index or {"weight_map": {}}).get("weight_map")
     if not isinstance(shards, dict):

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
-from ownwords.engines.lane import check_architecture
+from ownwords.engines.architecture import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
