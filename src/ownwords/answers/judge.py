@@ -6,6 +6,7 @@ with currency, percent and units, exactly); and math-verify for every other form
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ownwords.answers.choices import judge_choice
@@ -16,7 +17,31 @@ DEEPEST = 20
 """levels of brackets in an answer; what nests deeper is no answer, and parsers need exponential time for some of it"""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and what it rests on."""
+
+    verdict: str
+    rule: str
+    """the rule that decided: `text`, `quantity`, `formula`, `choice`, `gym`, ..."""
+    reference: str
+    """how the reference was read, in short printable text"""
+    answer: str
+    """how the answer was read"""
+
+
+def decide(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> Judgement:
+    """The verdict of `judge` with the rule that decided and the reading of both sides."""
+    rule = "gym" if kind.startswith("gym:") else kind
+    return Judgement(_verdict(kind, reference, answer, question, metadata), rule, reference[:80], answer[:80])
+
+
 def judge(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
+    """The verdict alone."""
+    return decide(kind, reference, answer, question, metadata).verdict
+
+
+def _verdict(kind: str, reference: str, answer: str, question: str, metadata: dict[str, Any]) -> str:
     """`correct`, `incorrect`, `unparsable` (the answer says nothing that the rules can read) or `unverifiable` (the
     reference is language: only the very words are known to be right)."""
     if kind.startswith("gym:"):
