@@ -29,7 +29,7 @@ def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool] | No
 
 
 def _plain(answer: str) -> str:
-    return tidy(answer).strip("*` ").removesuffix("!")
+    return tidy(answer).strip("*` ")
 
 
 def option_text(option: str) -> str:
