@@ -16,23 +16,23 @@ def count_votes(
     """(votes, silent) of (answer, verdict) pairs, as `majority_at_k` takes them.
 
     Correct answers vote together. Two others agree if the one is judged correct with the other as its reference, and
-    whoever agrees with a member of a group belongs to it: 0.5 and 50 vote together if somebody said 50 %. So the groups
-    are the same whatever the order of the answers. Answers to reasoning-gym's tasks agree as texts only: some tasks have
-    many right answers, which no voter could tell to be equally right. An answer that is missing or unparsable is silent.
+    whoever agrees with a member of a group belongs to it: 0.5 and 50 vote together if somebody said 50 %. So the
+    groups are the same whatever the order of the answers. Answers to reasoning-gym's tasks agree as texts only: some
+    tasks have many right answers, which no voter could tell to be equally right. An answer that is missing or
+    unparsable is silent.
     """
-    counted = Counter(
-        (answer, verdict == "correct") for answer, verdict in answers if answer and verdict != "unparsable"
-    )
+    voices = [(answer, verdict == "correct") for answer, verdict in answers if answer and verdict != "unparsable"]
+    counted = Counter(voices)
     by_text = problem.kind.startswith("gym:")
     groups: list[list[tuple[str, bool]]] = []
     for voice in sorted(counted):
-        joined = [
-            group for group in groups if not by_text and any(_agree(problem, one, voice, checker) for one in group)
-        ]
-        groups = [group for group in groups if group not in joined]
-        groups.append([voice, *(one for group in joined for one in group)])
+        joined, apart = [voice], []
+        for group in groups:
+            agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
+            joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])
+        groups = [*apart, joined]
     votes = [(sum(counted[voice] for voice in group), group[0][1]) for group in groups]
-    return sorted(votes, reverse=True), len(answers) - counted.total()
+    return sorted(votes, reverse=True), len(answers) - len(voices)
 
 
 def _agree(problem: Problem, one: tuple[str, bool], other: tuple[str, bool], checker: Checker) -> bool:
