@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,7 +141,12 @@ WRONG_CHOICE = [
     "The answer is {R}. Wait, that's wrong. The answer is {W}.", "Let me look at ({R}) again. " * 20,
     "The answer is ({W}).\n\nQuestion: another one\nAnswer: The answer is ({R}).", "$\\boxed{{R}}$ or rather $\\boxed{{W}}$",
 ]  # fmt: skip
-NUMBER_FILES = ("gsm8k/test.jsonl", "small_sets/svamp_test.jsonl", "aime_amc/aime24.jsonl", "small_sets/mawps_singleeq.jsonl")
+NUMBER_FILES = (
+    "gsm8k/test.jsonl",
+    "small_sets/svamp_test.jsonl",
+    "aime_amc/aime24.jsonl",
+    "small_sets/mawps_singleeq.jsonl",
+)
 FORMULA_FILES = ("math500/test.jsonl",)
 MISSED: set[str] = set()
 """manners in which a right answer is missed, at least once"""
@@ -174,7 +178,11 @@ def outputs(data: Path) -> Iterator[tuple[str, dict, bool]]:
                 other = draw.choice([letter for letter in "ABCDEFGHIJ" if letter != reference])
                 text = manner.replace("{R}", reference).replace("{W}", other)
                 text = text.replace("{T}", options["ABCDEFGHIJ".index(reference)])
-                yield manner, {"kind": "choice", "ref": reference, "text": text, "options": options, "from": "any"}, right
+                yield (
+                    manner,
+                    {"kind": "choice", "ref": reference, "text": text, "options": options, "from": "any"},
+                    right,
+                )
 
 
 EACH = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ownwords.answers.quantity import read_quantity
+from ownwords.answers.quantity import read_quantity, same_quantity
 
 OPENING = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -30,6 +30,8 @@ JOINED = re.compile(r"\s*(?:[,;]\s*(?:and|or)?|and|or)\s*(?:(?P<name>[a-zA-Z])\s
 NAMED = re.compile(r"(?<![a-zA-Z0-9_])([a-zA-Z])\s*=\s*$")
 GAP = 60
 """characters; boxes further apart are not one answer"""
+MOST = 100
+"""boxes that are one answer"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,8 @@ class Box:
     """A closed box."""
 
     start: int
-    """where the box begins, with a sign that belongs to it"""
     end: int
-    """where it ends, with a unit that belongs to it"""
     content: str
-    """what it holds, with sign and unit"""
 
 
 def last_boxed(text: str) -> str | None:
@@ -52,14 +51,17 @@ def last_boxed(text: str) -> str | None:
     boxes = find_boxes(text)
     if not boxes:
         return None
-    contents, names = [boxes[-1].content], [_name(text, boxes[-1])]
-    for before, after in zip(boxes[-2::-1], boxes[:0:-1]):
-        joined = JOINED.fullmatch(_undressed(text[before.end : after.start])) if after.start - before.end < GAP else None
-        if not joined:
+    after = _dressed(text, boxes[-1])
+    contents, names = [after.content], [_name(text, after)]
+    for box in boxes[-2 : -MOST - 1 : -1]:
+        before = _dressed(text, box)
+        gap = text[before.end : after.start]
+        if len(gap) > GAP or not JOINED.fullmatch(DRESS.sub(" ", WORDS.sub(r" \1 ", gap))):
             break
-        if before.content not in contents:
+        if not any(_same(before.content, content) for content in contents):
             contents.append(before.content)
             names.append(_name(text, before))
+        after = before
     if len(set(names)) == len(names) > 1 and all(names):  # x and y, each in a box
         contents = [f"{name} = {content}" for name, content in zip(names, contents)]
     return ", ".join(reversed(contents))
@@ -68,57 +70,53 @@ def last_boxed(text: str) -> str | None:
 def find_boxes(text: str) -> list[Box]:
     """The closed boxes, in order; of a box inside of a box the inner one. Linear in the length of the text."""
     openings = list(OPENING.finditer(text))
-    if not openings:
-        return []
     close_of: dict[int, int] = {}
     opened: list[int] = []
-    for brace in BRACE.finditer(text):
+    for brace in BRACE.finditer(text) if openings else ():
         if brace[0] == "{":
             opened.append(brace.start())
         elif brace[0] == "}" and opened:
             close_of[opened.pop()] = brace.start()
     boxes: list[Box] = []
-    inner = len(text) + 1  # where the box after this one begins
     for opening in reversed(openings):
         begin = opening.end()
         if begin in close_of:
-            content, end = text[begin + 1 : close_of[begin]].strip() if close_of[begin] < inner else None, close_of[begin] + 1
+            box = Box(opening.start(), close_of[begin] + 1, text[begin + 1 : close_of[begin]].strip())
         elif bare := BARE.match(text, begin):
-            content, end = bare[0], bare.end()
+            box = Box(opening.start(), bare.end(), bare[0])
         else:
             continue
-        if content is not None:
-            boxes.append(_dressed(text, opening.start(), end, content))
-            inner = opening.start()
+        if not boxes or box.end <= boxes[-1].start:
+            boxes.append(box)
     return boxes[::-1]
 
 
-def _dressed(text: str, start: int, end: int, content: str) -> Box:
+def _dressed(text: str, box: Box) -> Box:
     """A box with the sign right before it and the unit right after it."""
-    if not content:
+    start, end, content = box.start, box.end, box.content
+    unit = SUFFIX.match(text, end)
+    if unit and read_quantity(content) and read_quantity(content + unit[0]):
+        content, end = content + unit[0], unit.end()
+    sign = SIGN.search(text[max(0, start - GAP) : start])
+    if not sign or not content:
         return Box(start, end, content)
-    after = SUFFIX.match(text, end)
-    if after and read_quantity(content) and read_quantity(content + after[0]):
-        content, end = content + after[0], after.end()
-    head = text[max(0, start - GAP) : start]
-    before = SIGN.search(head)
-    if not before:
+    mark, lead = sign["sign"], WORDS.sub(" ", sign.string[: sign.start()])
+    if mark in "-−+" and (OPERAND.search(lead) or (sign["apart"] and not STARTS.search(lead))):
         return Box(start, end, content)
-    sign, lead = before["sign"], WORDS.sub(" ", head[: before.start()])
-    if sign in "-−+":
-        if OPERAND.search(lead) or (before["apart"] and not STARTS.search(lead)):
-            return Box(start, end, content)
-        sign = sign.replace("−", "-")
-        content = f"{sign}({content})" if re.search(r"\d\s*[-+]|[a-zA-Z)]\s*[-+]", content) else sign + content
+    if mark in "-−+":
+        mark = "-" if mark == "−" else mark
+        content = f"{mark}({content})" if re.search(r"[\d)a-zA-Z]\s*[-+]", content) else mark + content
     else:
-        content = f"{sign} {content}" if sign != r"\$" else sign + content
-    return Box(start - len(head) + before.start(), end, content)
+        content = mark + content if mark == r"\$" else f"{mark} {content}"
+    return Box(start - len(sign.string) + sign.start(), end, content)
+
+
+def _same(a: str, b: str) -> bool:
+    """Whether two boxes hold one value, as in `\\boxed{1\\frac12}, or \\boxed{\\frac32}`."""
+    x, y = read_quantity(a), read_quantity(b)
+    return a == b or bool(x and y and same_quantity(x, y))
 
 
 def _name(text: str, box: Box) -> str:
     found = NAMED.search(text[max(0, box.start - 10) : box.start])
     return found[1] if found else ""
-
-
-def _undressed(gap: str) -> str:
-    return DRESS.sub(" ", WORDS.sub(r" \1 ", gap))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from ownwords.answers.values import LETTER, SENTENCE_END, choice_of, conclusion_of, undressed
+from ownwords.answers.runs import undressed
+from ownwords.answers.values import LETTER, SENTENCE_END, choice_of, conclusion_of
 
 TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end|EOT)\|>|</s>|<eos>|<end_of_turn>")
 """words that end a turn"""
 NEXT = re.compile(
     r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
-    r" ?\d{0,3}(?:\*\*)?:|\n[ \t]*\[INST\]"
+    r" ?\d{0,3}(?:\*\*)?:|\n[ \t]*(?:\[INST\]|(?:Question|Problem|Exercise|Example) \d{1,3}[.]?[ \t]*\n)"
 )
 """the label of another question, which a base model goes on with after its answer"""
 HOPE = re.compile(r"I hope it is correct\.?", re.IGNORECASE)
@@ -19,7 +20,8 @@ MARK = re.compile(r"####[^#\n]*\d[^#\n]*\n")
 FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*$", re.MULTILINE)
 OUTPUTS = ("output", "stdout", "result", "results", "console")
 CLOSER = re.compile(
-    r"(?:let me know|i hope|hope|feel free|if you|would you|do you|please|is there|happy to|good luck|great|note)\b", re.IGNORECASE
+    r"(?:let me know|i hope|hope|feel free|if you|would you|do you|please|is there|happy to|good luck|great|note)\b",
+    re.IGNORECASE,
 )
 CUE = re.compile(
     r"^(?:and |but )?(?:so|thus|therefore|hence|then|finally|consequently)\b|\b(?:total|altogether|result|conclude|equals?)\b|[=∴]"
@@ -29,14 +31,21 @@ CUE = re.compile(
 CUT = re.compile(r"(?:\W+[a-zA-Z]+){4}\W*$|\b(?:and|so|then|which|but|we|or|the|of|to)$", re.IGNORECASE)
 """how a sentence ends that was cut behind its number"""
 STRONG = re.compile(r"(?:so|thus|therefore|hence|finally|in (?:total|conclusion)|consequently)\b", re.IGNORECASE)
+TAIL = 4000
+"""characters at the end that are read"""
+DISPLAY = re.compile(r"\\\[((?:(?!\\\[).){1,400}?)\\\]|\$\$([^$]{1,400})\$\$", re.DOTALL)
 LOOPED, LOOPED_FORM = 3, 8
 """how often a sentence, or a sentence but for its numbers, may stand in a text that is no loop"""
 
 
+def own_turn(text: str) -> str:
+    """The text up to the end of its turn."""
+    turn = TURN.search(text)
+    return text[: turn.start()] if turn else text
+
+
 def own_part(text: str, first_answer: int | None) -> str:
-    """The text up to the end of its turn or, after its first answer, up to where it invents another question."""
-    if turn := TURN.search(text):
-        text = text[: turn.start()]
+    """The text up to where, after its first answer, it invents another question."""
     if first_answer is None:
         return text
     if other := NEXT.search(text, first_answer):
@@ -57,7 +66,8 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
         if not last.strip() or len(fences) % 2:
             return _printed(text, fences)
         text = last
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    tail = DISPLAY.sub(lambda m: f"${' '.join((m[1] or m[2]).split())}$", text[-TAIL:])
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
     if not lines:
         return None
     if kind == "choice":
@@ -70,7 +80,13 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
 
 def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
     """The last line that code has printed, if that ends the text."""
-    if len(fences) % 2 or fences[-2][1].lower() not in OUTPUTS:
+    if len(fences) % 2:
+        return None
+    name = (
+        fences[-2][1]
+        or (re.search(r"(\w+)\W{0,4}$", text[max(0, fences[-2].start() - 40) : fences[-2].start()]) or " x")[1]
+    )
+    if name.lower() not in OUTPUTS:
         return None
     printed = text[fences[-2].end() : fences[-1].start()].strip().splitlines()
     if not printed or re.search(r"\w*(?:Error|Exception|Warning|Traceback|Timeout)\b", printed[-1]):
@@ -95,7 +111,11 @@ def _last_sentence(lines: list[str]) -> str | None:
     for number, line in enumerate(reversed(lines[-6:])):
         sentences = SENTENCE_END.split(line[-2000:])
         for place, sentence in enumerate(reversed(sentences)):
-            if CLOSER.match(sentence) or sentence.endswith("?") or (sentence.endswith("!") and not re.search(r"\d", sentence)):
+            if (
+                CLOSER.match(sentence)
+                or sentence.endswith("?")
+                or (sentence.endswith("!") and not re.search(r"\d", sentence))
+            ):
                 continue
             if (passed and not STRONG.match(sentence)) or "answer" in sentence.lower():
                 return None

@@ -9,36 +9,29 @@ from __future__ import annotations
 import re
 
 from ownwords.answers.quantity import read_quantity
+from ownwords.answers.runs import RANGE, SPAN, runs_of, undressed
 
 LONGEST = 600
 """characters; a longer passage states no value"""
-MATH = r"\$\$[^$]+\$\$|\\\[.+?\\\]|\\\(.+?\\\)|(?<![\\$\w])\$(?=[^\s$])(?:[^$\\\n]|\\.)*(?<=\S)\$(?!\d)"
-TOKEN = re.compile(rf"(?:{MATH})|(?:(?!{MATH})\S)+", re.DOTALL)
-SPAN = re.compile(MATH, re.DOTALL)
-NUMBER = (
-    r"[-−+]?(?:US)?[$€£¥]?[-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:(?<=\d)\.?|\.(?=\d))\d*(?:[eE][-+−]?\d{1,3})?"
-)
-PLAIN = re.compile(rf"{NUMBER}(?:/\d+)?(?:\\?%|°)?")
-WITH_UNIT = re.compile(rf"{NUMBER}(?!st\b|nd\b|rd\b|th\b)[a-zA-Z]{{1,4}}[²³]?")
-CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?:[ap]\.?m\.?)?", re.IGNORECASE)
-RANGE = re.compile(r"\d[\d.,]*[-–—~]\d[\d.,]*%?")
-OPERATOR = re.compile(r"[-+*/×÷·^=<>≤≥≈±−–—|!]{1,2}|:=|\\[a-zA-Z]+")
-FORMULA = re.compile(r"[-+−±*/×÷·^=<>≤≥≈(){}\[\],.|!:_%°²³√π∞∪∩\d\\a-zA-Z$]+")
-LONG_WORD = re.compile(r"(?<![\\a-zA-Z])(?!sqrt|sin|cos|tan|log|ln|exp|pi\b|frac|infinity|inf\b)[a-zA-Z]{2,}")
+BECAUSE = r"(?:because|since|as|which|is|for|due|so|and|or|but|not)\b"
 LETTER = re.compile(
-    r"(?:the )?(?:correct |final |right )?(?:option|choice|answer|letter)?:? ?"
-    r"(?:\((?P<round>[A-Ja-j])\)|(?P<upper>[A-J])(?![\w'’])|(?P<lower>[a-j])(?![\w'’ ]| [a-z]))(?P<rest>.*)",
+    r"(?i:(?:the )?(?:correct |final |right )?(?:option|choice|answer|letter)?:? ?)"
+    rf"(?:[(\[{{](?P<round>[A-Ja-j])[)\]}}]|(?P<upper>[A-J])(?![\w'’])(?:(?<![AI])|(?! (?!{BECAUSE})[a-z]))"
+    r"|(?P<lower>[a-j])(?![\w'’ ]| [a-z]))(?P<rest>.*)",
     re.DOTALL,
 )
+"""an option's name at the beginning; `A car` and `I think` begin with words"""
 FILLER = re.compile(
     r"(?:(?:indeed|therefore|thus|hence|simply|just|then|clearly|approximately|approx\.|about|roughly|around|exactly|"
-    r"only|equal to|given by|found to be|now|also|still|definitely|most likely|likely|that)\b,?|[:=≈]|->)\s*",
+    r"only|equal to|given by|found to be|now|also|still|definitely|most likely|likely|probably|that)\b,?|[:=≈]|->)\s*",
     re.IGNORECASE,
 )
 REASON = re.compile(
     r"[,;.]?\s+\(?(?i:because|since|as (?:it|the|we|this|they|that|there)|which|so|given|due to|but|rather than|"
     r"instead of|(?:and )?not|i\.e\.)(?!\w)|\s+[-–—]+\s+(?=[A-Za-z]{2})|[.!]\s+(?=[A-Z][a-z]|I\b)"
 )
+ROUNDED = re.compile(r"(≈|\\approx(?![a-z]))")
+NAME = re.compile(r"\s*(?:[a-zA-Z]|\\[a-z]+)(?:\([a-z]\))?\s*")
 UNIT = re.compile(r"[a-zA-Z°%\\^{}]+[²³23]?")
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*\]]*\s+(?=\S)")
 NO_UNIT = frozenset(
@@ -58,6 +51,19 @@ PREPOSITIONS = frozenset(
 )
 NOT_ALONE = frozenset("than between step problem question part equation option case by under over least most".split())
 VERBS = frozenset("is are was were has have had can will would should does do did be".split())
+LINKING = VERBS | frozenset(
+    "be equal equals get gets got make makes made take takes took cost costs earn earns earned spend spends spent need "
+    "needs pay pays paid save saves saved receives require requires give gives gave contain contains weigh weighs about "
+    "approximately only exactly total her him them us me you leaves left becomes remain remains another sell sells sold "
+    "buy buys bought eat eats ate use uses used yields obtain collect collects collected".split()
+)
+"""words before the number that a sentence comes to"""
+TWO = re.compile(r"\band\b.*\b(?:is|are|was|were)\b")
+COMPOUND = re.compile(r" ?([a-zA-Z]+),? (?:and )?")
+ABOUT = re.compile(
+    r"(?<=[\d}$)%])\s*\((?:or|about|approx|which|i\.e\.|≈)[^()]*\)|(?<=[\d}$)%]),?\s+(?:or|which is)\s+(?:about|approximately|roughly)\s.*"
+)
+"""another form of the value before it"""
 NO_VALUE = frozenset(
     "the a an this that these those it its in as to of for from by not n't no-one wrong incorrect correct right given "
     "obtained found unclear different always never based also same what which how there here we i you he she they if "
@@ -76,15 +82,18 @@ def value_of(passage: str, kind: str) -> str | None:
         return None
     if kind == "choice":
         return choice_of(text)
+    text = ABOUT.sub("", text)
     span = SPAN.match(text)
     start = span.end() if span else 0
     reason = REASON.search(text, start)
     text = undressed(text[: reason.start()] if reason else text)
-    runs, words = _runs(text), text.split()
+    runs, words = runs_of(text), text.split()
     if not runs or runs[0][0] > 0:
         short = len(words) <= 4 and words[0].lower().strip(".,") not in NO_VALUE and not VERBS & {*text.lower().split()}
         return text if short and re.fullmatch(r"[\w' -]+", text) and not runs else None
     end = runs[0][1]
+    if len(runs) > 1 and _compound(text[end : runs[1][0]]):
+        return text if not VERBS & {*_words(text[end:])} else None
     between = _words(text[end : runs[1][0]]) if len(runs) > 1 else []
     after = _words(text[end:])
     if (len(runs) > 1 and (not between or JOINING & {*between})) or (after and after[0] in CHANGING):
@@ -120,8 +129,12 @@ def conclusion_of(sentence: str) -> str | None:
     text = undressed(sentence)
     if not text or len(text) > LONGEST or sentence.rstrip(" *\"')").endswith("?"):
         return None
-    text = re.sub(r"[\s,]+(?:is|as) (?:the|our|my) (?:final |correct |required |right )?(?:answer|solution|result)\b.*", "", text)
-    runs = _runs(text)
+    text = re.sub(
+        r"[\s,]+(?:is|as) (?:the|our|my) (?:final |correct |required |right )?(?:answer|solution|result)\b.*",
+        "",
+        ABOUT.sub("", text),
+    )
+    runs = runs_of(text)
     if not runs:
         return None
     chain = [runs[-1]]
@@ -133,73 +146,28 @@ def conclusion_of(sentence: str) -> str | None:
     if len(chain) > 1:
         return text[chain[0][0] : chain[-1][1]] if len(chain) == len(runs) else None
     begin, end = runs[-1]
+    for run in runs[-2::-1]:
+        if not _compound(text[run[1] : begin]):
+            break
+        begin = run[0]
     before, after = _before(text, begin), _words(text[end:])
-    if before in (NOT_ALONE if len(runs) == 1 else PREPOSITIONS) or (len(runs) > 1 and len(after) > 4):
+    if len(runs) == 1 or begin == runs[0][0]:
+        doubtful = before in NOT_ALONE
+    else:
+        tied = text[begin] in "$€£" or before in LINKING or re.search(r"[=:(]\s*$|,? or\s+$", text[:begin])
+        doubtful = not tied or before in PREPOSITIONS or len(after) > 6 or bool(TWO.search(text[runs[-2][1] : begin]))
+    if doubtful:
         return None
     if after and after[0] in CHANGING:
         return None
-    return _with_unit(text[begin:end], text[end:])
+    last = _with_unit(text[runs[-1][0] : end], text[end:])
+    return text[begin : runs[-1][0]] + last if last else None
 
 
-def undressed(text: str) -> str:
-    """A passage without emphasis, quotes, a final stop, and the delimiters of math that are open or closed only."""
-    text = text.strip()
-    while True:
-        before = text
-        text = re.sub(r"^[*_`\"“”]+|[*_`\"“”]+$", "", text).strip()
-        text = re.sub(r"(?<!\\)[.,;:]+$", "", text) if not re.search(r"\b[apAP]\.[mM]\.$|\\[,;:]$", text) else text
-        for opening, closing in ((r"\[", r"\]"), (r"\(", r"\)"), ("$$", "$$")):
-            if text.endswith(closing) and opening not in text[: -len(closing)]:
-                text = text[: -len(closing)]
-            if text.startswith(opening) and closing not in text[len(opening) :]:
-                text = text[len(opening) :]
-        if text.endswith("$") and not text.endswith("\\$") and len(re.findall(r"(?<!\\)\$", text)) % 2:
-            text = text[:-1]
-        if text.startswith("$") and text.count("$") == 1 and not re.match(r"\$\s?[\d.]", text):
-            text = text[1:]
-        if text == before:
-            return text
-
-
-def _runs(text: str) -> list[tuple[int, int]]:
-    """Where mathematics stands: (start, end) of each run of tokens that are numbers, operators or formulas."""
-    runs: list[tuple[int, int]] = []
-    open_run = False
-    for token in TOKEN.finditer(text):
-        word = token[0]
-        if not word:
-            continue
-        start, bare = token.start(), word
-        if not SPAN.fullmatch(word):
-            bare = word.rstrip(".,;:!?\"'*") if not re.search(r"\\[,;:!]$", word) else word
-            lead = len(bare) - len(bare.lstrip("\"'*"))
-            start, bare = start + lead, bare[lead:]
-            if bare.startswith("(") and bare.endswith(")") and not re.search(r"[,\d]", bare):
-                bare = ""
-        kind = _kind(bare)
-        if kind and open_run:
-            runs[-1] = (runs[-1][0], start + len(bare))
-        elif kind and kind != "operator" or (kind and re.fullmatch(r"[-−+±–—]|\\[a-z]+", bare)):
-            runs.append((start, start + len(bare)))
-        open_run = bool(kind) and len(bare) == len(word.lstrip("\"'*")) and bool(runs)
-    return [run for run in runs if re.search(r"[\da-zA-Z\\√π∞]", text[run[0] : run[1]])]
-
-
-def _kind(token: str) -> str:
-    """`number`, `operator`, `formula`, or empty for a word."""
-    if not token or token in ("a", "A", "I"):
-        return ""
-    if SPAN.fullmatch(token) or PLAIN.fullmatch(token) and re.search(r"\d", token) or CLOCK.fullmatch(token):
-        return "number"
-    if OPERATOR.fullmatch(token):
-        return "operator"
-    if RANGE.fullmatch(token) or (WITH_UNIT.fullmatch(token) and re.search(r"\d", token)):
-        return "number"
-    if "\\" in token:
-        return "formula"
-    if FORMULA.fullmatch(token) and not LONG_WORD.search(token):
-        return "formula" if re.search(r"[\d=+^√π∞{}]", token) or len(token.strip("(){}[].,")) == 1 else ""
-    return ""
+def _compound(between: str) -> bool:
+    """Whether it stands between the numbers of `2 hours and 30 minutes`."""
+    unit = COMPOUND.fullmatch(between)
+    return bool(unit) and unit[1].lower() not in NO_UNIT | LINKING | JOINING
 
 
 def _words(text: str) -> list[str]:
@@ -218,7 +186,10 @@ def _with_unit(run: str, rest: str) -> str | None:
         return None
     if half := re.match(r"\s*([ap]\.?m\.?)(?![a-z])", rest, re.IGNORECASE):
         return f"{run} {half[1]}"
-    if read_quantity(run) is None or re.match(r"\s*[,;(]", rest):
+    inner = (
+        run.strip("$") if SPAN.fullmatch(run) and run[0] == "$" else run[2:-2].strip() if SPAN.fullmatch(run) else run
+    )
+    if read_quantity(inner) is None or re.match(r"\s*[,;(]", rest):
         return run
     unit: list[str] = []
     for word in rest.split()[:4]:
@@ -230,17 +201,22 @@ def _with_unit(run: str, rest: str) -> str | None:
             break
     scaled = next((n for n, word in enumerate(unit) if word.lower() not in SCALED), len(unit))
     unit = unit[: scaled + 1] if len(unit) <= scaled + 1 else unit[:scaled]  # `5 red apples`: which word is it?
-    if read_quantity(" ".join([run, *unit])) is None:
-        unit = []
-    compound = re.match(rf"\s*{re.escape(' '.join(unit))},?\s*(?:and\s+)?(\d[\d.,]*\s+[a-zA-Z]+)", rest) if unit else None
-    return " ".join([run, *unit, *([compound[1]] if compound else [])])
+    if not unit or read_quantity(" ".join([inner, *unit])) is None:
+        return run
+    return " ".join([inner, *unit])
 
 
 def _side(run: str) -> str:
     """The last side of a chain of equations; an equation that gives a letter its value stays whole."""
     inner = undressed(run[1:-1]) if SPAN.fullmatch(run) and run.count("$") == 2 else run
-    parts = re.split(r"(?<![<>!:\\])(?:=|≈|\\approx(?![a-z]))", inner)
-    if len(parts) == 1 or "\\begin" in inner or (len(parts) == 2 and re.fullmatch(r"\s*(?:[a-zA-Z]|\\[a-z]+)(?:\([a-z]\))?\s*", parts[0])):
+    exact, about, rounded = re.split(ROUNDED, inner, maxsplit=1) if ROUNDED.search(inner) else (inner, "", "")
+    inner = rounded if about and re.search(r"\d\.\d+\W*$", exact) else exact
+    if about:
+        run = undressed(inner)
+    parts = re.split(r"(?<![<>!:\\])=", inner)
+    if len(parts) == 1 or "\\begin" in inner:
+        return run
+    if len(parts) == 2 and (NAME.fullmatch(parts[0]) or re.search(r"(?<![\\a-zA-Z])[a-zA-Z]|^\s*0\W*$", parts[1])):
         return run
     if inner.count(",") and re.search(r"=[^=]*[,;][^=]*=", inner):  # several equations
         return run
