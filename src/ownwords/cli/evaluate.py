@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.evaluation.config import EvalConfig
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def evaluate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading the model"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.progress import live_progress
@@ -94,7 +94,7 @@ def compare(before: Path, after: Path) -> None:
     after
         Another one, on the same benchmark.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("comparing"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.scores import comparison_table
@@ -104,7 +104,7 @@ def compare(before: Path, after: Path) -> None:
             comparison = compare_runs(before, after, checker)
     console.print(comparison_table(comparison, str(before), str(after)))
     for key, (old, new) in comparison.settings.items():
-        console.print(f"{key}: {old} -> {new}", markup=False)
+        console.print(f"{key}: {old} -> {new}")
     for run, count in zip((before, after), comparison.left_out, strict=True):
         if count:
             console.print(f"left out: {count} problems that only {run} has", style="yellow")
@@ -135,7 +135,7 @@ def check_references(
     check_workers
         Processes that check answers.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("judging the references"):
         from ownwords.answers.checker import Checker
         from ownwords.evaluation.benchmarks import read_benchmark
@@ -147,6 +147,6 @@ def check_references(
             verdicts = judge_references(problems, checker)
     for problem, verdict in zip(problems, verdicts, strict=True):
         if verdict != "correct":
-            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", markup=False, soft_wrap=True)
+            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", soft_wrap=True)
     right = verdicts.count("correct")
     console.print(f"{right} of {len(problems)} references are judged correct ({right / len(problems):.1%})")

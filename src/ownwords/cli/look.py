@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
 from rich.text import Text
+
+from ownwords.cli.console import Console
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,12 +45,13 @@ def show(
         Columns to write into; the terminal's own if not given.
     """
     from ownwords.generation.models import load_tokenizer
+    from ownwords.traces.files import check_output, write_file
     from ownwords.traces.store import Store
     from ownwords.traces.summary import summarise
 
-    if svg and svg.exists():
-        raise ValueError(f"{svg} exists already: name another file, or remove it")
-    console = Console(record=svg is not None, width=width, highlight=False)
+    if svg:
+        check_output(svg, option="--svg")
+    console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
         question = store.problems()[trace.problem_id]
@@ -62,11 +64,12 @@ def show(
         if problem is None:
             from ownwords.cli.tables import summary_table
 
-            Console(highlight=False).print(summary_table({str(run): summarise(store.traces())}))
+            Console().print(summary_table({str(run): summarise(store.traces())}))
     if svg:
         # rich would have the picture fetch its font from the network; any monospaced one of the reader's will do
         plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-        console.save_svg(str(svg), title=f"problem {trace.problem_id}, attempt {trace.attempt}", code_format=plain)
+        title = f"problem {trace.problem_id}, attempt {trace.attempt}"
+        write_file(svg, console.export_svg(title=title, code_format=plain))
 
 
 def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
@@ -161,7 +164,7 @@ def export(
     licence
         The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
-    console = Console(highlight=False)
+    console = Console()
     out = out or run / "exports"
     if to_hub:
         from ownwords.sharing.hub import check_hub
@@ -202,7 +205,7 @@ def export_run(
     from ownwords.generation.run import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
-    from ownwords.traces.files import replacing
+    from ownwords.traces.files import held, write_file
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 
@@ -211,11 +214,10 @@ def export_run(
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
         closing_id = tokenizer.get_vocab().get(store.config["think"][1])
         card = out / "README.md"
-        if card.exists() and not overwrite:
+        if held(out, [card.name]) and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
         written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
         rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
-        with replacing([card]) as [file]:
-            file.write(data_card(store, rows, title or run.name, licence).encode())
+        write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.text import Text
+
+from ownwords.cli.console import Console
 
 
 def report(
@@ -33,11 +35,11 @@ def report(
     """
     if not sets:
         raise ValueError("no set is named, expected one or more run directories: ownwords report RUN [RUN ...]")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     path = out or sets[0] / "report.html"
     with console.status("loading") as status:
-        report_writer()(sets, path, budget, overwrite, status.update)
-    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser", markup=False)
+        report_writer()(sets, path, budget, overwrite, lambda step: status.update(Text(step)))
+    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser")
 
 
 class NoPictures(ValueError):

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -64,7 +64,7 @@ def score(
     workers
         Processes, each with a student of its own.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.suitability.plan import ScoreConfig
 
@@ -79,8 +79,8 @@ def score(
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
     for reason, number in summary["skipped"].items():
-        console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
-    console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")
+        console.print(f"not scored: {number} of {summary['traces']} ({reason})")
+    console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
     return 0
 
 
@@ -120,12 +120,17 @@ def compare_teachers(
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import replacing
+        from ownwords.traces.files import check_folder, foreign, write_file
+    check_folder(out)
+    if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
+        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+    if (out / "teachers.json").exists() and not (out / "0").is_dir():
+        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
     sets: dict[str, list[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
@@ -133,7 +138,7 @@ def compare_teachers(
                 traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
                 device=device, batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
-            console.print(f"{spec}:", markup=False)
+            console.print(f"{spec}:")
             _score(console, config)
             sets[spec if spec not in sets else f"{spec} ({number})"] = Scores.read(config.out).traces()
     except KeyboardInterrupt:
@@ -148,8 +153,7 @@ def compare_teachers(
         cells = (f"{one.best:.0%}", surprisal, f"{one.below_1:.2%}", f"{one.mean_length:.0f}")
         table.add_row(Text(one.name), str(one.traces), rsr, *cells)
     console.print(table)
-    with replacing([out / "teachers.json"]) as [file]:
-        file.write((json.dumps([asdict(one) for one in standings], indent=2) + "\n").encode())
+    write_file(out / "teachers.json", json.dumps([asdict(one) for one in standings], indent=2) + "\n")
     console.print(f"written: {out / 'teachers.json'}")
     return 0
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ownwords.cli.console import Console
+from ownwords.traces.files import check_output, write_file
 
 
 def select(
@@ -54,7 +56,7 @@ def select(
     """
     if not scores:
         raise ValueError("no scores directory is given: expected one or more, as ownwords score wrote them")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("selecting"):
         from ownwords.suitability.files import Scores
         from ownwords.suitability.select import NAMES, Rule
@@ -65,9 +67,9 @@ def select(
         )
         summary = choose([Scores.read(path) for path in scores], rule, out, overwrite)
     sources = ", ".join(f"{source} {number}" for source, number in summary["by_source"].items())
-    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}", markup=False)
+    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}")
     for name in NAMES:
-        console.print(f"written: {out / name}", markup=False)
+        console.print(f"written: {out / name}")
 
 
 def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path | None = None) -> None:
@@ -84,15 +86,15 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
     out
         Write the tables to this JSON file as well.
     """
-    if out and out.exists():
-        raise ValueError(f"{out} exists already: name another file, or remove it")
-    console = Console(highlight=False)
+    if out:
+        check_output(out)
+    console = Console()
     with console.status("reading"):
         tables = _tables(traces, threshold, pairs)
     for title, rows in tables.items():
         console.print(_table(title, rows, threshold))
     if out:
-        out.write_text(json.dumps(tables, indent=2) + "\n")
+        write_file(out, json.dumps(tables, indent=2) + "\n")
         console.print(f"written: {out}")
 
 

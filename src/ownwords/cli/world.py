@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
+from ownwords.cli.console import Console
+from ownwords.traces.files import check_output, plain_errors, write_file
 
 
 def train(
@@ -33,7 +34,7 @@ def train(
     tokens
         Stop after so many; the recipe's own number if not given. Growth and decay keep their share.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("preparing"):
         from ownwords.world.recipes import RECIPES, scaled
         from ownwords.world.train import Trainer, world_tokenizer
@@ -42,8 +43,9 @@ def train(
         trainer = Trainer(recipe, world_tokenizer(out), out, device, compile)
     if trainer.tokens:
         console.print(f"going on after {trainer.tokens:,} of {recipe.tokens:,} tokens")
-    trainer.run(lambda row: console.print(json.dumps(row)))
-    trainer.export(out / "model")
+    with plain_errors(out):
+        trainer.run(lambda row: console.print(json.dumps(row)))
+        trainer.export(out / "model")
     console.print(f"written: {out / 'model'}")
 
 
@@ -66,11 +68,14 @@ def measure(
     out
         Write the figures to this JSON file as well.
     """
+    if out:
+        check_output(out)
     from ownwords.world.measure import measure_pair
 
-    console = Console(highlight=False)
+    console = Console()
     with console.status("measuring"):
         figures = measure_pair(teacher, student, problems, seed)
     console.print_json(json.dumps(figures))
     if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+        write_file(out, json.dumps(figures, indent=2) + "\n")
+        console.print(f"written: {out}")

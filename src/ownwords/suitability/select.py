@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from ownwords.suitability.files import SCORES, Scores
 from ownwords.traces.export import SCHEMAS, table, to_learn
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import check_folder, held, plain_errors, replacing
 
 HIGHER_IS_BETTER = ("grape", "step_logprob", "local_naturalness")
 BY = (*SCORES, "length", "random")
@@ -156,10 +156,9 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
     if len({one.config["student_weights"] for one in scored}) > 1:
         seen = ", ".join(f"{one.path} ({one.config['student']})" for one in scored)
         raise ValueError(f"{seen} hold scores of different students, which do not compare: score all with one")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
-    if (held := [name for name in NAMES if (out / name).exists()]) and not overwrite:
-        raise ValueError(f"{out} holds {', '.join(held)} already: name another --out, or set --overwrite")
+    check_folder(out)
+    if (taken := held(out, NAMES)) and not overwrite:
+        raise ValueError(f"{out} holds {', '.join(taken)} already: name another --out, or set --overwrite")
     rows = [{"scores": str(one.path), **row} for one in scored for row in one.traces()]
     choices = choose(rows, rule)
     if not any(choice.chosen for choice in choices):
@@ -167,7 +166,6 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
         raise ValueError(f"none of {len(rows)} traces is eligible ({number}: {reason}): ask for less")
     summary = {"rule": asdict(rule), "traces": len(rows), "chosen": sum(choice.chosen for choice in choices)}
     summary["by_source"] = dict(sorted(Counter(r["source"] for r, c in zip(rows, choices) if c.chosen).items()))
-    out.mkdir(parents=True, exist_ok=True)
     with plain_errors(out), replacing([out / name for name in NAMES]) as [parquet, jsonl, chosen, told]:
         table_rows = [{**row, **asdict(choice), "by": rule.by} for row, choice in zip(rows, choices, strict=True)]
         pq.write_table(pa.Table.from_pylist(table_rows, schema=CHOICE_SCHEMA), chosen)
