@@ -118,9 +118,10 @@ def check_references(
     limit: int | None = None,
     check_workers: int = 1,
 ) -> None:
-    """Give each problem's reference answer as a model would, and see whether it is judged correct.
+    """Give each problem's reference answer as models would write it, and see whether it is judged correct.
 
-    What is not can never be solved by a model either: better known before an evaluation than after.
+    As it stands, and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
+    commands, a list in another order, a letter with its option. What is refused would count against every model.
 
     Parameters
     ----------
@@ -131,10 +132,12 @@ def check_references(
     answer_field
         The column of the reference answer, where its name does not tell.
     limit
-        Take the first N problems only.
+        Take the first N problems only; at least 1.
     check_workers
         Processes that check answers.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit is {limit}, expected at least 1: leave it out to take all problems")
     console = Console()
     with console.status("judging the references"):
         from ownwords.answers.checker import Checker
@@ -144,9 +147,15 @@ def check_references(
 
         problems = read_benchmark(benchmark, limit=limit, question_field=question_field, answer_field=answer_field)
         with Checker(check_workers) as checker:
-            verdicts = judge_references(problems, checker)
-    for problem, verdict in zip(problems, verdicts, strict=True):
-        if verdict != "correct":
-            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", soft_wrap=True)
-    right = verdicts.count("correct")
-    console.print(f"{right} of {len(problems)} references are judged correct ({right / len(problems):.1%})")
+            references = judge_references(problems, checker)
+    for reference in references:
+        for spelling, verdict in reference.refused.items():
+            written = f", written {printable(spelling)}" if spelling != reference.problem.answer else ""
+            line = f"{reference.problem.id} {verdict}: {printable(reference.problem.answer)}{written}"
+            console.print(line, markup=False, soft_wrap=True)
+    right = sum(not reference.refused for reference in references)
+    tried = sum(len(reference.verdicts) for reference in references)
+    console.print(
+        f"{right} of {len(references)} references are judged correct ({right / len(references):.1%}) in each of "
+        f"{tried} spellings"
+    )
