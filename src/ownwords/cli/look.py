@@ -11,6 +11,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import Seed, Share, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,9 +26,9 @@ def show(
     run: Path,
     *,
     problem: str | None = None,
-    attempt: int | None = None,
+    attempt: Annotated[int | None, whole()] = None,
     svg: Path | None = None,
-    width: int | None = None,
+    width: Annotated[int | None, whole(10, 10000)] = None,
 ) -> None:
     """Show a trace, coloured by who wrote each token.
 
@@ -131,8 +132,8 @@ def export(
     *,
     out: Path | None = None,
     pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
-    seed: int = 0,
-    max_fallback: float = 0.5,
+    seed: Seed = 0,
+    max_fallback: Share = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     to_hub: str | None = None,
