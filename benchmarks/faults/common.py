@@ -8,6 +8,7 @@ and nothing of the user's may be changed.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import signal
 import sys
@@ -27,6 +28,20 @@ class Case:
     fine: bool
     why: str = ""
     """what happened; what should not have, where it is not fine"""
+
+
+def preload() -> None:
+    """Import what commands import, once, before there are children."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for module in (
+        "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.run",
+        "ownwords.evaluation.scores", "ownwords.reports.report", "ownwords.suitability.score", "ownwords.training.run",
+        "ownwords.suitability.select", "ownwords.training.merge", "ownwords.traces.salvage", "ownwords.sharing.card",
+        "ownwords.generation.pilot", "ownwords.world.recipes", "ownwords.world.measure", "reasoning_gym",
+    ):  # fmt: skip
+        importlib.import_module(module)
 
 
 @dataclass(frozen=True)

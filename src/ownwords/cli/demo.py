@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 """What the demo compares: a folder of the run directory, and its gate."""
 
 
-def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 4, seed: int = 0) -> int:
+Attempts = Annotated[int, whole(1, 1000)]
+
+
+def demo(
+    *,
+    run: Path = Path("runs/demo"),
+    problems: Count = 100,
+    attempts: Attempts = 4,
+    seed: Seed = 0,
+) -> int:
     """Make RSD traces with the small teacher and student, and both controls, on problems that neither has seen.
 
     Parameters

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
 from ownwords.evaluation.config import EvalConfig
+from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
     from ownwords.generation.run import Prepared
@@ -115,8 +116,8 @@ def check_references(
     *,
     question_field: str | None = None,
     answer_field: str | None = None,
-    limit: int | None = None,
-    check_workers: int = 1,
+    limit: CountOrNone = None,
+    check_workers: Processes = 1,
 ) -> None:
     """Give each problem's reference answer as models would write it, and see whether it is judged correct.
 

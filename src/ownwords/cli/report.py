@@ -10,12 +10,15 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import real
+
+Budget = Annotated[float, real("MiB", 0, 1e6, above=True)]
 
 
 def report(
     *sets: Path,
     out: Path | None = None,
-    budget: float = 16.0,
+    budget: Budget = 16.0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write one HTML file about a run, or about several side by side: figures, pictures, and every token.

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -27,13 +28,13 @@ def score(
     *,
     student: str,
     out: Path,
-    sample: int | None = None,
-    seed: int = 0,
-    local_steps: int = 0,
+    sample: CountOrNone = None,
+    seed: Seed = 0,
+    local_steps: CountOr0 = 0,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Tell how well a set of traces suits a student, trace by trace and token by token, before anything is trained.
 
@@ -88,12 +89,12 @@ def compare_teachers(
     *traces: str,
     student: str,
     out: Path,
-    sample: int = 200,
-    seed: int = 0,
+    sample: Count = 200,
+    seed: Seed = 0,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Rank teachers for a student by the Rank-Surprisal Ratio of some traces of each (arXiv 2601.14249).
 

@@ -11,19 +11,22 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
 from ownwords.traces.files import check_output, write_file
+
+Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
 
 def select(
     *scores: Path,
     out: Path,
     by: str = "rsr",
-    per_problem: int = 1,
-    share: float = 1.0,
-    count: int | None = None,
+    per_problem: CountOr0 = 1,
+    share: ShareAbove0 = 1.0,
+    count: CountOrNone = None,
     correct: Annotated[bool, Parameter(negative="")] = False,
     balance: Annotated[bool, Parameter(negative="")] = False,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Choose traces to train on by what the student thinks of them; every trace is told why it is taken or not.
@@ -72,7 +75,7 @@ def select(
         console.print(f"written: {out / name}")
 
 
-def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path | None = None) -> None:
+def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
     """Which tokens a student finds odd, or refused: by kind, place, step and agreement; no model is loaded.
 
     Parameters

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOrNone, Seed
 from ownwords.traces.files import check_output, plain_errors, write_file
 
 
@@ -17,7 +18,7 @@ def train(
     out: Path,
     device: Literal["cpu", "cuda"] = "cpu",
     compile: bool = False,
-    tokens: int | None = None,
+    tokens: CountOrNone = None,
 ) -> None:
     """Train one of the small world's models from scratch; a run that was killed goes on.
 
@@ -50,7 +51,7 @@ def train(
 
 
 def measure(
-    *, teacher: str = "world", student: str = "world", problems: int = 1000, seed: int = 1, out: Path | None = None
+    *, teacher: str = "world", student: str = "world", problems: Count = 1000, seed: Seed = 1, out: Path | None = None
 ) -> None:
     """Measure a pair on problems that it has never seen: greedy accuracy, how foreign the teacher's traces are to the
     student, and what a decoding step costs.

@@ -289,8 +289,8 @@ def plain_errors(directory: Path) -> Iterator[None]:
 def damaged(run_dir: Path, why: str) -> str:
     """What is said of a run directory whose database cannot be read."""
     return (
-        f"{run_dir / 'traces.sqlite'} is damaged or is no trace store ({why}): restore it from a copy, name another "
-        f"--run, or take out what can still be read: ownwords export {run_dir} --salvage --out DIR"
+        f"{run_dir / 'traces.sqlite'} is damaged or is no trace store ({why[:200]}): restore it from a copy, name "
+        f"another --run, or take out what can still be read: ownwords export {run_dir} --salvage --out DIR"
     )
 
 
