@@ -73,8 +73,8 @@ class Chat:
         return self.read([*turns, {"role": "user", "content": question}])
 
     def read(self, turns: list[Turn]) -> Prompt:
-        """The prompt of turns, the last of which is no assistant's. A template that refuses a system turn (Gemma's) gets
-        the system prompt at the head of the user's, one that reads only lists of parts gets such.
+        """The prompt of turns, the last of which is no assistant's. A template that refuses a system turn (Gemma's)
+        gets the system prompt at the head of the user's, one that reads only lists of parts gets such.
 
         Raises ValueError where the template fails, or leaves the last turn out.
         """
