@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from ownwords.generation.models import model_path
 from ownwords.problems.problem import Problem
-from ownwords.suitability.encode import encoded
+from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.store import Store
@@ -22,6 +22,10 @@ from ownwords.traces.store import Store
 Q, ANSWER = "What is 1 + 1?", "It is 2."
 ID = Problem(Q, "2").id
 ASK = [{"role": "user", "content": Q}]
+
+
+def encoded(tokenizer, trace, **conventions) -> Encoded:
+    return Encoder(tokenizer, **conventions)(trace)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -30,6 +31,9 @@ def score(
     sample: int | None = None,
     seed: int = 0,
     local_steps: int = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: int = 8192,
@@ -55,6 +59,12 @@ def score(
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
+    think
+        The student's own tags around the thinking.
+    marks
+        Those of the set, if they are none of the usual ones; all become the student's.
+    template_kwargs
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
         auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
@@ -66,10 +76,12 @@ def score(
     """
     console = Console(highlight=False)
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
 
         config = ScoreConfig(
-            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps, dtype=dtype,
+            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps,
+            think=think, marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype,
             device=device, batch_tokens=batch_tokens, workers=workers,
         )  # fmt: skip
     try:
@@ -90,6 +102,9 @@ def compare_teachers(
     out: Path,
     sample: int = 200,
     seed: int = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: int = 8192,
@@ -109,6 +124,12 @@ def compare_teachers(
         Traces of each set.
     seed
         Of the draws and of the bootstrap.
+    think
+        As for ownwords score.
+    marks
+        As for ownwords score.
+    template_kwargs
+        As for ownwords score.
     dtype
         As for ownwords score.
     device
@@ -122,6 +143,7 @@ def compare_teachers(
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
     console = Console(highlight=False)
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
@@ -130,8 +152,9 @@ def compare_teachers(
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(
-                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
-                device=device, batch_tokens=batch_tokens, workers=workers,
+                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, think=think,
+                marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype, device=device,
+                batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
             console.print(f"{spec}:", markup=False)
             _score(console, config)

@@ -97,7 +97,7 @@ def check_open(chat: Chat, prompt: Prompt, style: Style) -> None:
         raise ValueError(
             f"{chat.name} ends the prompt with {chat.think[1]}, and then {chat.think[0]} would be forced: set its "
             "variable for thinking, as --template-kwargs.thinking true or --template-kwargs.enable_thinking true, or "
-            "force nothing with --opening ''"
+            "let it answer at once (generate, eval: --opening ''; score: traces without thinking)"
         )
 
 

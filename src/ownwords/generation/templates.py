@@ -102,17 +102,16 @@ class Chat:
 
     def ids(self, prompt: Prompt, keep_opening: bool = False) -> list[int]:
         """A prompt as the model reads it: without what opens the thinking, unless that is kept."""
-        first, *rest = prompt.pieces
-        if keep_opening:
-            first, *rest = [*prompt.pieces[:-1], prompt.pieces[-1] + prompt.opening]
-        ids = begin_ids(self.tokenizer) + encode(self.tokenizer, first)
-        for n, piece in enumerate(rest):
-            ids += self._following(piece) if n % 2 else self.as_text(piece)
-        return ids
+        *before, last = prompt.pieces
+        return begin_ids(self.tokenizer) + self.joined([*before, last + prompt.opening * keep_opening])
 
-    def as_text(self, word: str) -> list[int]:
-        """A control word in ordinary tokens: in two halves, neither of which is the word."""
-        return self._following(word[:1]) + self._following(word[1:])
+    def joined(self, pieces: Sequence[str]) -> list[int]:
+        """The ids of text, a control word as text, text, ...: the word in two halves, neither of which is a word."""
+        first, *rest = pieces
+        ids = encode(self.tokenizer, first)
+        for n, piece in enumerate(rest):
+            ids += self._following(piece) if n % 2 else self._following(piece[:1]) + self._following(piece[1:])
+        return ids
 
     def _following(self, piece: str) -> list[int]:
         """The ids of text that stands behind other text: some tokenizers put a space before what begins."""

@@ -14,12 +14,12 @@ from ownwords.answers.text import same_text
 
 DRESS = r"(?:\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|bf|rm)(?![a-zA-Z])\s*\{?\s*|\{\\bf\s+|\*\*)"
 BEHIND = r"(?:\s|\\ |~|\*\*)*\}?"
-LABEL = r"(?P<label>[A-Za-z]|\d\d?)"
+LABEL = r"(?P<label>[A-Za-z]|(?P<number>\d\d?))"
 MARKS = {
     "(A)": rf"(?:\$\s*)?{DRESS}?(?<![A-Za-z])[(（]\s*{DRESS}?\$?{LABEL}\$?\s*\}}?\s*[)）]{BEHIND}",
     "A)": rf"{DRESS}?(?<![\w(\\$]){LABEL}\s?\){BEHIND}",
-    "A.": rf"{DRESS}?(?<![\w(\\$.,]){LABEL}\s?[.．、](?!\d){BEHIND}",
-    "A:": rf"{DRESS}?(?<![\w(\\$.,]){LABEL}\s?[:：]{BEHIND}",
+    "A.": rf"{DRESS}?(?<![\w(\\.,]){LABEL}\s?[.．、](?(number)(?!\d)){BEHIND}",
+    "A:": rf"{DRESS}?(?<![\w(\\.,]){LABEL}\s?[:：]{BEHIND}",
 }
 SAFE = ("(A)", "A)")
 """marks that hardly stand in a sentence; the others do (`A. Smith`), and have to begin their lines, or be three"""
@@ -89,9 +89,12 @@ def _texts(text: str, run: list[re.Match[str]]) -> list[str]:
 
 
 def _plain(piece: str) -> str:
-    """Without what only sets options apart, and without the half of a pair of dollars."""
+    """Without what only sets options apart, and without half of a pair of math delimiters."""
     while (shorter := _trimmed(piece)) != piece:
         piece = shorter
+    for opening, closing in (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)")):
+        if piece.count(opening) - (opening == closing) < piece.count(closing) == 1:
+            piece = piece.removesuffix(closing)
     if piece.count("$") % 2:
         piece = piece.removeprefix("$") if piece.startswith("$") else piece.removesuffix("$")
     return piece.strip()

@@ -42,7 +42,7 @@ def score(
     _refuse_foreign(config.out)
     found = survey(config)
     student = load(config.student, "student", _device(config, 0), config.dtype)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+    settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
     lock = _claim(config.out, settings, versions)
     try:
@@ -71,6 +71,11 @@ def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: L
         if number % config.workers == worker and not files.part_path(config.out, number).exists():
             files.write_part(config.out, number, reader.rows(block, tell))
     return parts
+
+
+def _plain(value: Any) -> Any:
+    """A setting as YAML gives it back."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
 def _device(config: ScoreConfig, worker: int) -> str:
