@@ -78,6 +78,7 @@ def score(
     with console.status("loading"):
         from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
+        from ownwords.traces.fit import LEAST, remark
 
         config = ScoreConfig(
             traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps,
@@ -90,6 +91,10 @@ def score(
         console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
+    for name, figures in summary.get("fit", {}).items():
+        if figures["median_probability"] < LEAST:
+            line = remark(name, figures["traces"], {"student": figures["median_probability"]})
+            console.print(f"{line} (median; mean surprisal {figures['mean_surprisal']:.2f} nats)", markup=False)
     for reason, number in summary["skipped"].items():
         console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
     console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")

@@ -23,6 +23,7 @@ from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
+from ownwords.traces import fit
 from ownwords.traces.files import lock_for_writing, replacing
 
 NOT_IDENTITY = ("out", "workers", "device")
@@ -44,6 +45,7 @@ def score(
     student = load(config.student, "student", _device(config, 0), config.dtype)
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
+    marks = fit.marks(student.tokenizer, config.think)
     lock = _claim(config.out, settings, versions)
     try:
         if (config.out / "summary.json").is_file():
@@ -55,7 +57,7 @@ def score(
         else:
             del student
             parts = _work_together(config, found, tell)
-        return files.finish(config.out, parts)
+        return files.finish(config.out, parts, marks)
     finally:
         os.close(lock)
 
