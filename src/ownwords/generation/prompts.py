@@ -79,11 +79,12 @@ def make_prompts(
         style = replace(style, closing=None)  # the template closed the thinking: all that comes is answer
 
     def ids(chat: Chat, prompt: Prompt) -> list[int]:
-        check_open(chat, prompt, style)
+        check_open(chat, prompt, style, ", or force nothing with --opening ''")
         return chat.ids(prompt, keep_opening=opening == "")
 
     told = {p.id: chats[0].ask(p.question, theirs) for p in problems}
-    pairs = {p.id: (ids(chats[0], told[p.id]), ids(chats[1], asked[p.id])) for p in problems}
+    student_ids = {i: ids(chats[1], prompt) for i, prompt in asked.items()}
+    pairs = {i: (ids(chats[0], prompt), student_ids[i]) for i, prompt in told.items()}
     privileged = {}
     if shown:
         check_shown(problems, shown)
@@ -91,13 +92,14 @@ def make_prompts(
     return Prompts(style, pairs, privileged, _remarks(problems, told, asked, style, opening))
 
 
-def check_open(chat: Chat, prompt: Prompt, style: Style) -> None:
-    """Raise ValueError if the template has closed the thinking that the forced opening opens."""
+def check_open(chat: Chat, prompt: Prompt, style: Style, otherwise: str = "") -> None:
+    """Raise ValueError if the template has closed the thinking that the forced opening opens. `otherwise`: what else
+    can be done about it."""
     if prompt.closed and chat.think[0] in style.opening:
         raise ValueError(
             f"{chat.name} ends the prompt with {chat.think[1]}, and then {chat.think[0]} would be forced: set its "
-            "variable for thinking, as --template-kwargs.thinking true or --template-kwargs.enable_thinking true, or "
-            "let it answer at once (generate, eval: --opening ''; score: traces without thinking)"
+            "variable for thinking, as --template-kwargs.thinking true or --template-kwargs.enable_thinking true"
+            + otherwise
         )
 
 

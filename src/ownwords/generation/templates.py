@@ -144,7 +144,8 @@ class Chat:
                     return text, told
                 break  # it has no use for text: parts
         if errors:
-            raise ValueError(f"{self.name} cannot be used, it says: {errors[0]}") from errors[0]
+            reason = " ".join(str(errors[0]).split())[:300]
+            raise ValueError(f"{self.name} cannot be used, it says: {reason}") from errors[0]
         raise ValueError(
             f"{self.name} leaves the question out of the prompt, given as text and as a list of parts: expected one "
             "that writes the content of the user's turn; mend it, or take another model"
