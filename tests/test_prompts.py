@@ -438,5 +438,5 @@ def test_a_run_that_answers_at_once(tmp_path):
     _, deep = make(tmp_path / "deep", **pair, template_kwargs={"deep": "true"})
     _, world = make(tmp_path / "world", problems=pair["problems"], attempts=1, max_tokens=40)
     assert [trace.token_ids.tolist() for trace in deep] == [trace.token_ids.tolist() for trace in world]
-    with pytest.raises(ValueError, match="template_kwargs.deep: true -> false"):
-        make(tmp_path / "deep", **pair, template_kwargs={"deep": "false"})
+    with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
+        make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})

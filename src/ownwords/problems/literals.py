@@ -18,6 +18,7 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 CLOSES = {"[": "]", "(": ")", "{": "}"}
+NUMPY = re.compile(r"(?:np\.|numpy\.)?(?:array|str_|bool_|int\d+|float\d+)")
 NOTHING = ("None", "null", "nan", "NaN")
 DEEPEST = 5
 
@@ -68,9 +69,12 @@ def _value(token: tuple[str, str], tokens: Iterator[tuple[str, str]], depth: int
         return None
     if text in ("True", "False"):
         return text
-    if next(tokens) != ("sign", "("):
+    if not NUMPY.fullmatch(text) or next(tokens) != ("sign", "("):
         raise ValueError(f"{text!r} is no value")
-    return _items("(", tokens, depth)[0]  # array([...], dtype=object), np.str_('2')
+    inner = _items("(", tokens, depth)  # array([...], dtype=object), np.str_('2')
+    if len(inner) != 1:
+        raise ValueError(f"{text}() with {len(inner)} values")
+    return inner[0]
 
 
 def _items(opening: str, tokens: Iterator[tuple[str, str]], depth: int) -> list[Any]:
