@@ -383,7 +383,7 @@ FLAGS = [
     ({**PROBLEM_AND_TEXTS, "finish_reasons": None, "is_reasoning_complete": [True, False]}, [True, False]),
     ({**PROBLEM_AND_TEXTS, "is_reasoning_complete": [False, True]}, [False, True]),
     ({**PROBLEM_AND_TEXTS, "is_reasoning_complete": [None, None], "finish_reasons": []}, [True, True]),
-    ({**PROBLEM_AND_TEXTS, "finish_reasons": ["stop", "length"], "is_reasoning_complete": [False, True]}, [False, False]),
+    ({**PROBLEM_AND_TEXTS, "finish_reasons": ["stop", "length"], "finished": [False, True]}, [False, False]),
     ({**PROBLEM_AND_TEXTS, "finish_reasons": ["STOP", "MAX_TOKENS"]}, [True, False]),
     ({**PROBLEM_AND_TEXTS, "finish_reasons": ["eos", "repetition"]}, [True, False]),
     ({**PROBLEM_AND_TEXTS, "truncated": [True, False]}, [False, True]),

@@ -125,7 +125,10 @@ def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
                 of.pop("teacher", None)  # it spells the tag, and has no one token for it
             lines.append(fit.remark(name, len(pairs), of))
         elif name == fit.END:
-            lines.append(f"{name}: none of {attempts} attempts came to it; is it the one of the student's template?")
+            lines.append(
+                f"{name}: none of {attempts} attempts came to it; raise --max-tokens, or see whether the student's "
+                "template ends turns otherwise"
+            )
     return lines
 
 
