@@ -218,7 +218,7 @@ def export_run(
     import pyarrow.parquet as pq
 
     from ownwords.generation.models import load_tokenizer
-    from ownwords.generation.run import decode
+    from ownwords.generation.templates import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
     from ownwords.traces.files import held, write_file
@@ -228,12 +228,13 @@ def export_run(
     with Store.read(run) as store:
         tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
-        closing_id = tokenizer.get_vocab().get(store.config["think"][1])
+        think = store.config["think"]
+        closing_id = tokenizer.get_vocab().get(think[1])
         card = out / "README.md"
         if held(out, [card.name]) and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
-        written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
+        written = write(store, out, selection, lambda ids: decode(tokenizer, ids, think), closing_id, overwrite)
         rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
         write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +32,9 @@ def score(
     sample: CountOrNone = None,
     seed: Seed = 0,
     local_steps: CountOr0 = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,
@@ -56,6 +60,12 @@ def score(
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
+    think
+        The student's own tags around the thinking.
+    marks
+        Those of the set, if they are none of the usual ones; all become the student's.
+    template_kwargs
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
         auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
@@ -67,10 +77,13 @@ def score(
     """
     console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
+        from ownwords.traces.fit import LEAST, remark
 
         config = ScoreConfig(
-            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps, dtype=dtype,
+            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps,
+            think=think, marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype,
             device=device, batch_tokens=batch_tokens, workers=workers,
         )  # fmt: skip
     try:
@@ -79,6 +92,10 @@ def score(
         console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
+    for name, figures in summary.get("fit", {}).items():
+        if figures["median_probability"] < LEAST:
+            line = remark(name, figures["traces"], {"student": figures["median_probability"]})
+            console.print(f"{line} (median; mean surprisal {figures['mean_surprisal']:.2f} nats)", markup=False)
     for reason, number in summary["skipped"].items():
         console.print(f"not scored: {number} of {summary['traces']} ({reason})")
     console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
@@ -91,6 +108,9 @@ def compare_teachers(
     out: Path,
     sample: Count = 200,
     seed: Seed = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,
@@ -110,6 +130,12 @@ def compare_teachers(
         Traces of each set.
     seed
         Of the draws and of the bootstrap.
+    think
+        As for ownwords score.
+    marks
+        As for ownwords score.
+    template_kwargs
+        As for ownwords score.
     dtype
         As for ownwords score.
     device
@@ -123,6 +149,7 @@ def compare_teachers(
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
     console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
@@ -136,8 +163,9 @@ def compare_teachers(
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(
-                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
-                device=device, batch_tokens=batch_tokens, workers=workers,
+                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, think=think,
+                marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype, device=device,
+                batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
             console.print(f"{spec}:")
             _score(console, config)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -56,6 +56,8 @@ class EvalConfig:
     has the tags; empty for none"""
     think: tuple[str, str] = THINK
     """the tags around the thinking"""
+    template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
+    """variables of the chat template, as --template-kwargs.thinking true"""
 
     seed: Seed = 0
     """of the draws, and of problems and options that are made by a seed and name none"""
@@ -102,6 +104,7 @@ class EvalConfig:
             system=self.system,
             opening=self.opening,
             think=self.think,
+            template_kwargs=self.template_kwargs,
             seed=self.seed,
             answer_from=self.answer_from,
             judge_url=self.judge_url,

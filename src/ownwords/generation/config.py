@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from cyclopts import Parameter
 
 from ownwords.generation.plan import MOST
@@ -120,6 +121,8 @@ class GenerateConfig:
     tokenizer has the tags; empty for none"""
     think: tuple[str, str] = THINK
     """the tags around the thinking"""
+    template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
+    """variables of the chat templates, as --template-kwargs.thinking true; both models' get them"""
     privileged: Literal["answer", "solution"] | None = None
     """show the teacher, not the student, the reference answer or the worked solution"""
     privileged_when: Literal["always", "unsolved"] = "always"
@@ -169,6 +172,7 @@ class GenerateConfig:
             teacher_sampling=_filled(self.teacher_sampling, preset["sampling"]),
             student_sampling=_filled(self.student_sampling, preset["sampling"]),
             max_fallback=1.0 if gate == "never" else self.max_fallback,
+            template_kwargs=read_variables(self.template_kwargs),
         )
 
     def flat(self) -> dict[str, Any]:
@@ -188,6 +192,25 @@ SCOPE = {
     "privileged", "privileged_when",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
+
+
+def read_variables(given: dict[str, Any]) -> dict[str, Any]:
+    """Variables of a template; what was given as text becomes what it spells in YAML, as `true` and `3`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            return text
+        return value if isinstance(value, bool | int | float | list | dict) else text
+
+    return {name: read(value) if isinstance(value, str) else value for name, value in given.items()}
+
+
+def stored_variables(config: dict[str, Any]) -> dict[str, Any]:
+    """The variables of the templates in a run's flat configuration."""
+    prefix = "template_kwargs."
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
 def _filled(options: SamplingOptions, preset: Sampling) -> SamplingOptions:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ownwords.generation.config import THINK
 from ownwords.generation.models import load_tokenizer
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed, check
 from ownwords.suitability.sets import Member, members
@@ -32,6 +34,12 @@ class ScoreConfig:
     seed: Seed = 0
     local_steps: CountOr0 = 0
     """k of Local Naturalness; 0 leaves it out"""
+    think: tuple[str, str] = THINK
+    """the student's own tags around the thinking"""
+    marks: tuple[str, str] | None = None
+    """those of the set, if they are none that `markers.PAIRS` knows"""
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """variables of the student's chat template"""
     dtype: str = "auto"
     device: str = "auto"
     batch_tokens: Count = 8192
