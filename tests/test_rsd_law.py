@@ -353,7 +353,7 @@ def test_truncation_of_a_large_vocabulary_equals_sorting_all_of_it(sampling, sca
         one = log_p[row : row + 1]
         tempered = one if sampling.temperature == 1 else torch.log_softmax(one / sampling.temperature, -1)
         weights = tempered[0].double().exp()
-        order = torch.tensor(sorted(range(20_000), key=lambda i: (-log_p[row, i].item(), i)))
+        order = torch.tensor(sorted(range(20_000), key=lambda i: (-tempered[0, i].item(), i)))
         if sampling.top_k:
             order = order[: sampling.top_k]
         share = sampling.top_p
