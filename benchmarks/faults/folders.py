@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from faults.common import Case, command, held
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging
 
+from faults.common import Case, command, held
 from ownwords.generation.models import model_path
 from ownwords.traces.store import Store
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 Q = "model.layers.1.self_attn.q_proj.weight"
+V = "model.layers.1.self_attn.v_proj.weight"
 Change = Callable[[Path], None]
 
 
@@ -154,7 +156,7 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "a NaN": (filled(Q, float("nan")), Q),
     "an infinity": (filled(Q, float("inf")), Q),
     "a negative infinity in the embedding": (filled("model.embed_tokens.weight", -float("inf")), "embed_tokens"),
-    "finite weights whose product is not": (tensors(lambda held: held[Q.replace("q_proj", "v_proj")].fill_(3e38)), "finite"),
+    "finite weights whose product is not": (tensors(lambda held: held[V].fill_(3e38)), "finite"),
     "float16": (tensors(lambda held: held.update({n: w.half() for n, w in held.items()})), LOADS),
     # files
     "weights cut in half": (cut(WEIGHTS, 0.5), "cannot load"),
@@ -163,7 +165,7 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "weights with a huge header": (lambda folder: (folder / WEIGHTS).write_bytes(b"\xff" * 64), "cannot load"),
     "text for weights": (text(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"), "cannot load"),
     "no weights": (gone(WEIGHTS), "holds no *.safetensors"),
-    "a folder for weights": (lambda folder: (gone(WEIGHTS)(folder), (folder / WEIGHTS).mkdir()), "holds no *.safetensors"),
+    "a folder for weights": (lambda folder: (gone(WEIGHTS)(folder), (folder / WEIGHTS).mkdir()), "no *.safetensors"),
     "only pickled weights": (pickled(WEIGHTS), "pickled"),
     "pickled weights besides": (pickled(), SAME),
     # the index
@@ -176,7 +178,7 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "an index that is no JSON": (indexed("{"), INDEX),
     "an index that is a list": (indexed("[]"), INDEX),
     "an index without a map": (indexed("{}"), "weight_map"),
-    "an index that maps to numbers": (indexed('{"metadata": {}, "weight_map": {"a": 1}}'), "'1'"),
+    "an index that maps to numbers": (indexed('{"metadata": {}, "weight_map": {"a": 1}}'), "names 1"),
     "weights named outside": (settings(transformers_weights="../x.safetensors"), "../x.safetensors"),
     "weights named as a pickle": (settings(transformers_weights="adapter_model.bin"), "adapter_model.bin"),
     # the configuration
@@ -188,9 +190,9 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "bytes that are no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00{"), "config.json"),
     "an unknown type": (settings(model_type="qwen99"), "qwen99"),
     "no type": (settings(model_type=...), "model_type"),
-    "code of its own": (settings(model_type="own", auto_map={"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}), ""),
+    "code of its own": (settings(model_type="own", auto_map={"AutoConfig": "own.Config"}), ""),
     "more words": (settings(vocab_size=1000), "embed_tokens"),
-    "fewer words": (settings(vocab_size=500), "embed_tokens"),
+    "fewer words": (settings(vocab_size=500), ""),
     "another width": (settings(hidden_size=96), "shape"),
     "three heads": (settings(num_attention_heads=3), ""),
     "no heads for keys": (settings(num_key_value_heads=0), ""),
@@ -205,12 +207,12 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "an encoder": (settings(model_type="bert", architectures=["BertModel"]), ""),
     "an encoder with a decoder": (settings(model_type="t5", architectures=["T5ForConditionalGeneration"]), ""),
     "eight positions": (settings(max_position_embeddings=8), "longer context"),
-    "a broken generation configuration": (text("generation_config.json", "{"), ""),
+    "a broken generation configuration": (text("generation_config.json", "{"), "generation_config.json"),
     # the tokenizer
     "no tokenizer": (gone("tokenizer.json", "tokenizer_config.json"), "tokenizer"),
     "no vocabulary": (gone("tokenizer.json"), "tokenizer"),
     "half a vocabulary": (cut("tokenizer.json", 0.5), "tokenizer"),
-    "an empty vocabulary": (vocabulary(lambda held: held.update(model={**held["model"], "vocab": {}, "merges": []})), "tokenizer"),
+    "an empty vocabulary": (vocabulary(lambda held: held["model"].update(vocab={}, merges=[])), "tokenizer"),
     "a vocabulary that is a list": (text("tokenizer.json", "[]"), "tokenizer"),
     "an id beyond the embedding": (vocabulary(beyond), "<|beyond|>"),
     "a tokenizer of an unknown class": (settings("tokenizer_config.json", tokenizer_class="Nobody"), LOADS),
@@ -258,7 +260,14 @@ def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
 
 def attempt(student: Any, run: Path, cwd: Path):
     words = ["generate", "--teacher", "none", "--gate", "never", "--student", student, "--run", run]
-    return command([*words, "--problems", "world:size=1", "--attempts", "1", "--max-tokens", "12"], cwd)
+    words += ["--problems", "world:size=1", "--attempts", "1", "--max-tokens", "12"]
+    return command(words, cwd, quiet)
+
+
+def quiet() -> None:
+    """What the command sets where it is the first to import transformers."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def tokens(run: Path, code: int) -> list[int]:
