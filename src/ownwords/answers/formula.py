@@ -53,7 +53,7 @@ def parse(text: str) -> sympy.Basic | None:
         raise
     except Exception:  # the grammar raises whatever its parts raise
         return None
-    if not isinstance(parsed, (sympy.Expr, sympy.MatrixBase)):
+    if not isinstance(parsed, (sympy.Expr, sympy.MatrixBase)) or parsed.has(sympy.nan, sympy.zoo):
         return None
     try:
         return _with_constants(parsed)

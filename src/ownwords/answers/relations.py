@@ -60,7 +60,7 @@ def read_builder(text: str, read: Read) -> Region | None:
     if not found or found[0] != "{}":
         return None
     parts = cut(found[1], SUCH_THAT)
-    if len(parts) != 2 or not _names(re.sub(r"\\in.*", "", parts[0]).strip()):
+    if len(parts) != 2 or not names_of(re.sub(r"\\in.*", "", parts[0]).strip()):
         return None
     numbers = as_numbers(read(parts[1]))
     return None if numbers is None else Region(numbers)
@@ -109,12 +109,12 @@ def read_relation(text: str, read: Read) -> Thing | None:
     if set(signs) == {"="}:
         return _equation(sides, read)
     if signs == [r"\in"]:
-        names, value = _names(sides[0]), read(sides[1])
+        names, value = names_of(sides[0]), read(sides[1])
         return Named(names, value) if names and value is not None else None
     return _inequality(sides, signs) if set(signs) <= ORDER else None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names_of(text: str) -> tuple[str, ...]:
     """The names that a text is made of: `x`, `f(x)`, `AB`, `(x, y)`, `Area`; empty if it is anything else."""
     found = enclosed(text)
     texts = cut(found[1] if found and found[0] == "()" else text, re.compile(","))
@@ -134,8 +134,8 @@ def _equation(sides: list[str], read: Read) -> Thing | None:
     """A name and its value; a chain of equal values; or an equation between formulas."""
     if not sides[0]:
         return read(sides[1]) if len(sides) == 2 else None
-    names, rest = _names(sides[0]), sides[1:]
-    if len(sides) == 2 and not names and (names := _names(sides[1])):
+    names, rest = names_of(sides[0]), sides[1:]
+    if len(sides) == 2 and not names and (names := names_of(sides[1])):
         rest = sides[:1]
     values = [read(side) for side in (rest if names else sides)]
     last = values[-1]

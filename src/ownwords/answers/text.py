@@ -13,7 +13,8 @@ UNICODE = {
 }  # fmt: skip
 ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|[a-zA-Z]))")
 WRAPPER = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|emph|operatorname\*?|bm|bf|rm|boxed)"
+    r"\\(?:text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|emph|operatorname\*?|bm|bf|rm|boxed"
+    r"|boldsymbol|underline|(?:text)?color\{[a-zA-Z]+\})"
     r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:q?quad|enspace|thinspace)(?![a-zA-Z])|~")

@@ -116,7 +116,7 @@ def read_unit(text: str) -> Unit | None:
 
 def _product(text: str) -> tuple[dict[str, int], Fraction] | None:
     """`cm`, `square inches`, `N m^2`, `green apples`: (measures with powers, size)."""
-    words = [SYNONYMS.get(word, word) for word in text.split()]
+    words = [SYNONYMS.get(word.rstrip("."), word) for word in text.split()]
     if any("/" in word for word in words):
         unit = read_unit(" ".join(words))
         return (dict(unit.measures), unit.size) if unit else None
