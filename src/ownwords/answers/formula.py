@@ -15,12 +15,17 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from latex2sympy2_extended.math_normalization import NormalizationConfig
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 
 DIGITS = 60
 """significant digits of a number's value"""
 TOO_LARGE = 10**5
 """decimal digits before the point, or the largest number whose factorial is taken"""
+MOST_TERMS = 4
+"""decimal digits of the bounds of a sum"""
+LONGEST = 1000
+"""characters; the grammar needs seconds for some that are longer"""
 AS_WRITTEN = ConversionConfig(lowercase_symbols=False, interpret_contains_as_eq=False)
 SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none")
 FUNCTION = re.compile(
@@ -42,7 +47,7 @@ WHOLE = frozenset("nkmNMjp")
 @lru_cache(maxsize=512)
 def parse(text: str) -> sympy.Basic | None:
     """The expression that a tidy text is, unevaluated, with exact numbers; None if it is no formula as a whole."""
-    text = _spell(text)
+    text = _spell(text) if len(text) <= LONGEST else ""
     if not text or NUMBER_THEN_NUMBER.search(text):
         return None
     try:
@@ -174,7 +179,7 @@ def _agree(a: sympy.Basic, b: sympy.Basic, letters: list[sympy.Symbol], whole: b
     for point in _points(letters, whole):
         if _leaves_the_reals(a, point) or _leaves_the_reals(b, point):
             continue
-        x, y = (value(expression.xreplace(point), 40) for expression in (a, b))
+        x, y = (value(_at(expression, point), 40) for expression in (a, b))
         if (x is None) != (y is None):
             # a removable gap (x^2/x at 0) is not met at these points
             return False
@@ -186,6 +191,11 @@ def _agree(a: sympy.Basic, b: sympy.Basic, letters: list[sympy.Symbol], whole: b
     return compared >= 3
 
 
+def _at(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.Rational]) -> sympy.Basic:
+    """With values for its letters; a letter that a sum or an integral runs over keeps its own."""
+    return expression.subs(point) if expression.has(ExprWithLimits) else expression.xreplace(point)
+
+
 def _leaves_the_reals(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.Rational]) -> bool:
     """Whether a root or a logarithm would be taken of a negative number: such letters are meant to be positive."""
     for part in expression.atoms(sympy.Pow, sympy.log):
@@ -194,7 +204,7 @@ def _leaves_the_reals(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.R
             continue
         if power is not None and power.free_symbols and not any(s in point for s in inner.free_symbols):
             continue
-        number = value(inner.xreplace(point), 15)
+        number = value(_at(inner, point), 15)
         if number is not None and number.is_real and number < 0:
             return True
     return False
@@ -210,6 +220,9 @@ def _check_size(expression: sympy.Basic) -> None:
         elif isinstance(part, (sympy.factorial, sympy.binomial, sympy.exp)) and not part.free_symbols:
             if _magnitude(part.args[0]) > 5:
                 raise OverflowError("a factorial with too many digits")
+        elif isinstance(part, (sympy.Sum, sympy.Product)):
+            if any(_magnitude(bound) > MOST_TERMS for limit in part.limits for bound in limit[1:] if bound.is_finite):
+                raise OverflowError("a sum of too many terms")
 
 
 def _magnitude(expression: sympy.Basic) -> float:

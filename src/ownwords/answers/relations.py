@@ -172,10 +172,11 @@ def _inequality(sides: list[str], signs: list[str]) -> Thing | None:
     pairs = [(a, sign, b) for a, sign, b in zip(formulas, signs, formulas[1:])]
     if len(letters) == 1:
         letter = letters.pop()
-        numbers = sympy.S.Reals
-        for a, sign, b in pairs:
-            numbers = numbers.intersect(_solve(a, sign, b, letter))
-        return Region(numbers, str(letter))
+        try:
+            solved = [_solve(a, sign, b, letter) for a, sign, b in pairs]
+            return Region(sympy.S.Reals.intersect(sympy.Intersection(*solved)), str(letter))
+        except (NotImplementedError, TypeError, ValueError, AttributeError):  # it is compared as it is written
+            pass
     relations = tuple(Relation(*_upright(a, sign, b)) for a, sign, b in pairs)
     return relations[0] if len(relations) == 1 else Many(relations, "set")
 

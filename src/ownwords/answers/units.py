@@ -45,6 +45,8 @@ NAMES = {"newton": "N", "joule": "J", "watt": "W", "pascal": "Pa", "hertz": "Hz"
 SYNONYMS = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "people": "person", "children": "child", "men": "man",
             "women": "woman", "mice": "mouse", "sq": "square", "cu": "cubic"}  # fmt: skip
 POWERS = {"square": 2, "cubic": 3}
+LONGEST = 100
+"""characters"""
 NO_UNIT = frozenset(
     "and or more less least most not than over under plus minus times factorial squared cubed half tenths hundredths "
     "thousandths sin cos tan cot sec csc log exp sqrt mod to is the pi in if for all any but only about around where "
@@ -91,6 +93,8 @@ KNOWN = frozenset(measure for powers, _ in TABLE.values() for measure in powers)
 def read_unit(text: str) -> Unit | None:
     """The unit that a text names, a known one or a noun, as it stands after a number; None if it is none."""
     text = text.strip()
+    if len(text) > LONGEST:
+        return None
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip().removeprefix("in ")
     dressed = r"\unit" in text
