@@ -72,7 +72,7 @@ def _single(thing: Thing) -> Thing:
     """The only thing of a set or list; alternatives that are all equal (`0.5 or 1/2`) are one."""
     if isinstance(thing, Many) and thing.shape in ("set", "list"):
         items = _distinct(thing.items, "") if thing.shape == "set" else list(thing.items)
-        if len(items) == 1:
+        if len(items) == 1 and not isinstance(items[0], Region):
             return items[0]
     if isinstance(thing, Region) and isinstance(thing.numbers, sympy.FiniteSet) and thing.numbers:
         from ownwords.answers.units import Unit
@@ -236,7 +236,7 @@ def _as_ratio(thing: Thing) -> list[sympy.Basic] | None:
             return [formula_of(part) for part in parts]
         case TimeOfDay(minutes, False):  # `1:20`, unless it is a time
             return [sympy.Integer(minutes // 60), sympy.Integer(minutes % 60)]
-        case Leaf():
+        case Leaf() if not getattr(formula_of(thing), "is_integer", True):
             return [formula_of(thing), sympy.S.One]
     return None
 

@@ -37,8 +37,8 @@ NUMBER_THEN_NUMBER = re.compile(r"[\d.] +[\d.]|'|\\(?:ldots|cdots|dots)|\.\.")
 REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot) ?\{? ?(\d+) ?\}?")
 CHOOSE = (
     re.compile(r"(?<![a-zA-Z\\])C ?\( ?(\w+) ?, ?(\w+) ?\)"),
-    re.compile(r"\{? ?(?:\{\}|\^|_)\{?(\w+)\}? ?C_\{?(\w+)\}?(?: ?\})?"),
-    re.compile(r"\{ ?(\w+) ?\\choose ?(\w+) ?\}"),
+    re.compile(r"(?:\{\})? ?[_^] ?\{?(\w+)\}? ?C ?_ ?\{?(\w+)\}?"),
+    re.compile(r"\{? ?(\w+) ?\\choose ?(\w+) ?\}?"),
 )
 WHOLE = frozenset("nkmNMjp")
 """letters that stand for whole numbers, if that makes two formulas equal"""
@@ -148,9 +148,12 @@ def value(expression: sympy.Basic, digits: int = DIGITS) -> sympy.Expr | None:
     return number if all(part.is_number and part.is_finite for part in parts) else None
 
 
-def _same_number(a: sympy.Basic, b: sympy.Basic, digits: int = DIGITS) -> bool:
-    x, y = value(a, digits), value(b, digits)
-    return x is not None and y is not None and _close(x, y, digits)
+def _same_number(a: sympy.Basic, b: sympy.Basic) -> bool:
+    exact = a.doit(), b.doit()
+    if all(number.is_Rational for number in exact):
+        return exact[0] == exact[1]
+    x, y = value(a), value(b)
+    return x is not None and y is not None and _close(x, y, DIGITS)
 
 
 def _close(x: sympy.Expr, y: sympy.Expr, digits: int) -> bool:
@@ -179,7 +182,10 @@ def _agree(a: sympy.Basic, b: sympy.Basic, letters: list[sympy.Symbol], whole: b
     for point in _points(letters, whole):
         if _leaves_the_reals(a, point) or _leaves_the_reals(b, point):
             continue
-        x, y = (value(_at(expression, point), 40) for expression in (a, b))
+        try:
+            x, y = (value(_at(expression, point), 40) for expression in (a, b))
+        except ValueError:  # a derivative by a letter
+            return False
         if (x is None) != (y is None):
             # a removable gap (x^2/x at 0) is not met at these points
             return False

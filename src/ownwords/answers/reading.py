@@ -29,6 +29,8 @@ OR = re.compile(r"(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee)(?![a-zA-Z])")
 AND = re.compile(r",? *(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-zA-Z])|[,;]")
 COMMA = re.compile(r"[,;]")
 SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
+LANGUAGE = re.compile(r"(?<![a-zA-Z\\])(?:is|are|and|or|not|if|for|to|on|than|the)(?![a-zA-Z])", re.IGNORECASE)
+"""words that no formula holds, and that would be products of letters"""
 LABEL = re.compile(r"(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)")
 MOST_SIGNS = 3
 ANGLE = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
@@ -182,6 +184,8 @@ def _read_brackets(text: str) -> Thing | None:
 
 def _read_formula(text: str) -> Leaf | None:
     """A formula with or without a unit, nothing left over."""
+    if LANGUAGE.search(text):
+        return None
     for place in UNIT_MAY_BEGIN.finditer(text):
         value, rest = text[: place.start()].strip(), text[place.start() :].strip()
         unit = read_unit(rest)

@@ -19,8 +19,8 @@ SIGNS = {
 }  # fmt: skip
 ORDER = {"<", "<=", ">", ">=", "!="}
 WORDS = re.compile(
-    r"[a-zA-Z][a-zA-Z ]*|[a-zA-Z]_ ?\{[^{}]*\}|\[[A-Z]+\]|\|[A-Z]+\||[a-z]\^\{-1\}\([a-z]\)"
-    r"|\\(?:angle|overline|triangle) ?\{?[A-Z ]+\}?"
+    r"[a-zA-Z][a-zA-Z ]*|[a-zA-Z]_ ?\{[^{}]*\}|[a-zA-Z]'* ?\([^()=]*\)|[a-zA-Z]'+|[a-z]\^\{-1\}\([a-z]\)"
+    r"|\[[A-Z]+\]|\|[A-Z]+\||\\(?:angle|overline|triangle) ?\{?[A-Z ]+\}?|\\frac ?\{d ?\w\} ?\{d ?\w\}"
 )
 SET_SIGN = re.compile(r"\\(?:cup|cap|setminus|smallsetminus|backslash|bigcup)(?![a-zA-Z])|(?<= )U(?= )")
 SUCH_THAT = re.compile(r"\\(?:mid|vert)(?![a-zA-Z])|:|\|")

@@ -50,7 +50,9 @@ LONGEST = 100
 NO_UNIT = frozenset(
     "and or more less least most not than over under plus minus times factorial squared cubed half tenths hundredths "
     "thousandths sin cos tan cot sec csc log exp sqrt mod to is the pi in if for all any but only about around where "
-    "hundred thousand million billion trillion dozen base max min gcd lcm det deg arcsin arccos arctan".split()
+    "hundred thousand million billion trillion dozen base max min gcd lcm det deg arcsin arccos arctan "
+    "january february march april may june july august september october november december "
+    "monday tuesday wednesday thursday friday saturday sunday".split()
 ) - {"min", "deg"}
 """words that change the number before them"""
 FACTOR = re.compile(
@@ -98,6 +100,7 @@ def read_unit(text: str) -> Unit | None:
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip().removeprefix("in ")
     dressed = r"\unit" in text
+    text = re.sub(r"^of (?:the |a |an |his |her |their )?|(?i:degrees? (?=celsius|fahrenheit))", "", text)
     text = re.sub(r"\\unit ?\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 ", text)
     text = re.sub(r"\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}", r"\1/\2", text)
     text = " ".join(re.sub(r"\bper\b", "/", re.sub(r"\\cdot|[·*]", " ", text)).split())
