@@ -27,7 +27,7 @@ from ownwords.answers.things import (
     TimeOfDay,
 )
 
-LETTERS = re.compile(r"[a-zA-Z]{2,}")
+WORD = re.compile(r"[a-zA-Z]{2,}")
 
 
 def same(a: Thing, b: Thing, question: str = "") -> bool:
@@ -83,7 +83,7 @@ def _single(thing: Thing) -> Thing:
 
 
 def _same_leaf(a: Leaf, b: Leaf) -> bool:
-    if LETTERS.fullmatch(bare := _bare(a.text)) and LETTERS.fullmatch(_bare(b.text)):
+    if WORD.fullmatch(bare := _bare(a.text)) and WORD.fullmatch(_bare(b.text)):
         return bare == _bare(b.text)  # words and names of points are no products
     if a.quantity and b.quantity and (decided := same_quantity(a.quantity, b.quantity)) is not None:
         return decided
@@ -172,11 +172,17 @@ def _same_values(a: dict[str, Thing], b: dict[str, Thing], question: str) -> boo
     return set(a) == set(b) and all(same(a[name], b[name], question) for name in a)
 
 
+def _letters(thing: Many) -> set[str]:
+    """The letters that are named in it, without their indices."""
+    return {re.sub(r"_.*", "", name) for item in thing.items if isinstance(item, Named) for name in item.names}
+
+
 def _roots(thing: Many) -> Many:
     """`x = 2, x = 5`, `x_1 = 2, x_2 = 5`: values of one letter, in no order; `n = 3, 5, 8`: its name is for all."""
     named = [item for item in thing.items if isinstance(item, Named)]
-    letters = {re.sub(r"_.*", "", name) for item in named for name in item.names}
-    if len(letters) == 1 and (len(named) == len(thing.items) or isinstance(thing.items[0], Named) and len(named) == 1):
+    if len(_letters(thing)) == 1 and (
+        len(named) == len(thing.items) or isinstance(thing.items[0], Named) and len(named) == 1
+    ):
         return Many(tuple(item.value if isinstance(item, Named) else item for item in thing.items), thing.shape)
     return thing
 
@@ -185,6 +191,8 @@ def _same_many(a: Many, b: Many, question: str) -> bool:
     one, other = _values(a), _values(b)
     if one and other and set(one) == set(other):
         return _same_values(one, other, question)
+    if (letters := _letters(a)) and letters != (_letters(b) or letters):
+        return False
     a, b = _roots(a), _roots(b)
     one, other = _values(a), _values(b)
     if one and other:

@@ -177,7 +177,8 @@ def _read_brackets(text: str) -> Thing | None:
     if len(parts) == 1:
         return read(inner) if brackets in ("()", "[]") else None
     things = [read(part) for part in parts]
-    if any(thing is None for thing in things) or brackets[0] == "{" or brackets[1] == "}":
+    interval = len(parts) == 2 and brackets in ("[)", "(]")
+    if any(thing is None for thing in things) or not (interval or brackets in ("()", "[]")):
         return None
     return Many(tuple(thing for thing in things if thing is not None), "tuple", brackets)
 

@@ -77,6 +77,8 @@ def as_numbers(thing: Thing | None) -> sympy.Set | None:
             ends = [number_of(first), number_of(second)]
             if any(end is None or not end.is_extended_real for end in ends) or not bool(ends[0] < ends[1]):
                 return None
+            if any(end.is_infinite and bracket in "[]" for end, bracket in zip(ends, brackets, strict=True)):
+                return None
             return sympy.Interval(*ends, left_open=brackets[0] == "(", right_open=brackets[1] == ")")
         case Many(items, "set" | "list", _):
             numbers = [number_of(item.value if isinstance(item, Named) else item) for item in items]
