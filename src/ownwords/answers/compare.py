@@ -13,6 +13,7 @@ from ownwords.answers.formula import equal, parse, value
 from ownwords.answers.notations import names_a_base, same_time
 from ownwords.answers.quantity import is_percent, rounds_to, same_quantity
 from ownwords.answers.relations import as_numbers, formula_of
+from ownwords.answers.solutions import same_numbers, same_relation
 from ownwords.answers.things import (
     Based,
     Dots,
@@ -26,6 +27,7 @@ from ownwords.answers.things import (
     Thing,
     TimeOfDay,
 )
+from ownwords.answers.units import Unit
 
 WORD = re.compile(r"[a-zA-Z]{2,}")
 
@@ -57,12 +59,12 @@ def same(a: Thing, b: Thing, question: str = "") -> bool:
             vector = len(matrix.rows) == 1 or len(matrix.rows[0]) == 1
             return vector and _in_order([cell for row in matrix.rows for cell in row], others, question)
         case (Relation(), Relation()):
-            return _same_relation(a, b)
+            return same_relation(a, b)
         case Region(), Region():
-            return (not a.name or not b.name or a.name == b.name) and _same_numbers(a.numbers, b.numbers)
+            return (not a.name or not b.name or a.name == b.name) and same_numbers(a.numbers, b.numbers)
         case (Region(), Many()) | (Many(), Region()):
             numbers = as_numbers(a), as_numbers(b)
-            return None not in numbers and _same_numbers(*numbers)
+            return None not in numbers and same_numbers(*numbers)
         case Many(), Many():
             return _same_many(a, b, question)
     return False if not (isinstance(a, Many) and isinstance(b, Leaf)) else len(a.items) == 1 and again(a.items[0], b)
@@ -75,8 +77,6 @@ def _single(thing: Thing) -> Thing:
         if len(items) == 1 and not isinstance(items[0], Region):
             return items[0]
     if isinstance(thing, Region) and isinstance(thing.numbers, sympy.FiniteSet) and thing.numbers:
-        from ownwords.answers.units import Unit
-
         leaves = tuple(Leaf(str(number), Unit(), formula=number) for number in thing.numbers.args)
         return leaves[0] if len(leaves) == 1 else Many(leaves, "set")
     return thing
@@ -133,7 +133,7 @@ def _same_named(a: Thing, b: Thing, question: str) -> bool:
     named, other = (a, b) if isinstance(a, Named) else (b, a)
     if isinstance(other, Relation):
         equation = _as_relation(named)
-        return equation is not None and _same_relation(equation, other)
+        return equation is not None and same_relation(equation, other)
     if isinstance(other, Many) and (values := _values(other)):
         own = _values(named)
         return own is not None and _same_values(own, values, question)
@@ -253,49 +253,3 @@ def _same_ratio(a: list[sympy.Basic] | None, b: list[sympy.Basic] | None) -> boo
     if not a or not b or len(a) != len(b):
         return False
     return all(equal(a[0] * y, b[0] * x) for x, y in zip(a[1:], b[1:]))
-
-
-def _same_relation(a: Relation, b: Relation) -> bool:
-    """Equal up to a constant factor, which must be positive for an inequality."""
-    if a.sign != b.sign:
-        return False
-    one, other = a.lhs - a.rhs, b.lhs - b.rhs
-    letters = one.free_symbols
-    if letters != other.free_symbols:
-        return False
-    factor = _constant_ratio(one, other, sorted(letters, key=str))
-    if factor is None or (a.sign in ("<", "<=") and not factor > 0):
-        return False
-    return equal(one, factor * other)
-
-
-def _constant_ratio(one: sympy.Expr, other: sympy.Expr, letters: list[sympy.Symbol]) -> sympy.Expr | None:
-    point = {letter: sympy.Rational(17 + 6 * place, 7 + place) for place, letter in enumerate(letters)}
-    x, y = one.xreplace(point).doit(), other.xreplace(point).doit()
-    if not y.is_number or y.is_zero or x.is_zero:
-        return None
-    factor = sympy.simplify(x / y)
-    return factor if factor.is_real else None
-
-
-def _same_numbers(a: sympy.Set, b: sympy.Set) -> bool:
-    if a == b:
-        return True
-    pieces = _pieces(a), _pieces(b)
-    if None in pieces or len(pieces[0]) != len(pieces[1]):
-        return False
-    return all(x[2:] == y[2:] and equal(x[0], y[0]) and equal(x[1], y[1]) for x, y in zip(*pieces, strict=True))
-
-
-def _pieces(numbers: sympy.Set) -> list[tuple[sympy.Expr, sympy.Expr, bool, bool]] | None:
-    """(from, to, open, open) of each interval, from left to right."""
-    parts = numbers.args if isinstance(numbers, sympy.Union) else [numbers]
-    pieces = []
-    for part in parts:
-        if isinstance(part, sympy.Interval):
-            pieces.append((part.start, part.end, bool(part.left_open), bool(part.right_open)))
-        elif isinstance(part, sympy.FiniteSet):
-            pieces += [(point, point, False, False) for point in part.args]
-        else:
-            return None
-    return sorted(pieces, key=lambda piece: (float(piece[0]), float(piece[1])))
