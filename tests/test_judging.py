@@ -48,8 +48,8 @@ def test_hand_written_pairs():
 
 
 def test_neighbours_of_what_broke_once():
-    """At least four of each kind, right and wrong ones, written with their reasons before the rules were; but those of the
-    last kind, which were found by trying."""
+    """At least four of each kind, right and wrong ones, written with their reasons before the rules were; but those of
+    the last kind, which were found by trying."""
     counts = Counter(row["bullet"] for row in NEIGHBOURS)
     assert len(NEIGHBOURS) > 250 and min(counts.values()) >= 4, counts
     for row in NEIGHBOURS:
