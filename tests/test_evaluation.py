@@ -271,7 +271,7 @@ WRONG = [
     (("eval", "--run", "new", "--benchmark", "gsm9k"), "names nothing: expected a"),
     (("eval", "--run", "new", "--benchmark", "gsm8k"), "hf:openai/gsm8k,split=test,config=main: cannot read"),
     (("eval", "--run", "new", "--benchmark", "gsm8k=none.jsonl"), "none.jsonl"),
-    (("eval", "--run", "new", "--samples", "0"), "samples is 0, expected a whole number from 1 up"),
+    (("eval", "--run", "new", "--samples", "0"), "samples is 0, expected a whole number from 1 to 1000"),
     (("eval", "--run", "new", "--greedy", "--samples", "4"), "always answers the same: expected 1"),
     (("eval", "--run", "new", "--greedy", "--sampling.top-p", "0.9"), "exclude each other"),
     (("eval", "--run", "new", "--sampling.temperature", "-1"), "temperature is -1.0"),

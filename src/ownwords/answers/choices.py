@@ -32,6 +32,12 @@ def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool, bool
     return place, rest, marked, marked or bool(rest or found["said"])
 
 
+def read_letter(answer: str) -> tuple[str, str] | None:
+    """(letter, the text after it) where an answer begins with an option's letter."""
+    found = read_label(answer, LETTERS)
+    return (LETTERS[found[0]], found[1]) if found else None
+
+
 def _plain(answer: str) -> str:
     return re.sub(r"^\[(\w)\]$", r"\1", tidy(answer).strip("*` "))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.evaluation.config import EvalConfig
+from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
     from ownwords.generation.run import Prepared
@@ -36,7 +37,7 @@ def evaluate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading the model"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.progress import live_progress
@@ -94,7 +95,7 @@ def compare(before: Path, after: Path) -> None:
     after
         Another one, on the same benchmark.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("comparing"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.scores import comparison_table
@@ -104,7 +105,7 @@ def compare(before: Path, after: Path) -> None:
             comparison = compare_runs(before, after, checker)
     console.print(comparison_table(comparison, str(before), str(after)))
     for key, (old, new) in comparison.settings.items():
-        console.print(f"{key}: {old} -> {new}", markup=False)
+        console.print(f"{key}: {old} -> {new}")
     for run, count in zip((before, after), comparison.left_out, strict=True):
         if count:
             console.print(f"left out: {count} problems that only {run} has", style="yellow")
@@ -115,8 +116,8 @@ def check_references(
     *,
     question_field: str | None = None,
     answer_field: str | None = None,
-    limit: int | None = None,
-    check_workers: int = 1,
+    limit: CountOrNone = None,
+    check_workers: Processes = 1,
 ) -> None:
     """Give each problem's reference answer as models would write it, and see whether it is judged correct.
 
@@ -136,9 +137,7 @@ def check_references(
     check_workers
         Processes that check answers.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"--limit is {limit}, expected at least 1: leave it out to take all problems")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("judging the references"):
         from ownwords.answers.checker import Checker
         from ownwords.evaluation.benchmarks import read_benchmark
@@ -152,7 +151,7 @@ def check_references(
         for spelling, verdict in reference.refused.items():
             written = f", written {printable(spelling)}" if spelling != reference.problem.answer else ""
             line = f"{reference.problem.id} {verdict}: {printable(reference.problem.answer)}{written}"
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     right = sum(not reference.refused for reference in references)
     tried = sum(len(reference.verdicts) for reference in references)
     console.print(

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from rich.console import Console
+from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -27,13 +29,16 @@ def score(
     *,
     student: str,
     out: Path,
-    sample: int | None = None,
-    seed: int = 0,
-    local_steps: int = 0,
+    sample: CountOrNone = None,
+    seed: Seed = 0,
+    local_steps: CountOr0 = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Tell how well a set of traces suits a student, trace by trace and token by token, before anything is trained.
 
@@ -55,6 +60,12 @@ def score(
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
+    think
+        The student's own tags around the thinking.
+    marks
+        Those of the set, if they are none of the usual ones; all become the student's.
+    template_kwargs
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
         auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
@@ -64,12 +75,15 @@ def score(
     workers
         Processes, each with a student of its own.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
+        from ownwords.traces.fit import LEAST, remark
 
         config = ScoreConfig(
-            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps, dtype=dtype,
+            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps,
+            think=think, marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype,
             device=device, batch_tokens=batch_tokens, workers=workers,
         )  # fmt: skip
     try:
@@ -78,9 +92,13 @@ def score(
         console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
+    for name, figures in summary.get("fit", {}).items():
+        if figures["median_probability"] < LEAST:
+            line = remark(name, figures["traces"], {"student": figures["median_probability"]})
+            console.print(f"{line} (median; mean surprisal {figures['mean_surprisal']:.2f} nats)", markup=False)
     for reason, number in summary["skipped"].items():
-        console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
-    console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")
+        console.print(f"not scored: {number} of {summary['traces']} ({reason})")
+    console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
     return 0
 
 
@@ -88,12 +106,15 @@ def compare_teachers(
     *traces: str,
     student: str,
     out: Path,
-    sample: int = 200,
-    seed: int = 0,
+    sample: Count = 200,
+    seed: Seed = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Rank teachers for a student by the Rank-Surprisal Ratio of some traces of each (arXiv 2601.14249).
 
@@ -109,6 +130,12 @@ def compare_teachers(
         Traces of each set.
     seed
         Of the draws and of the bootstrap.
+    think
+        As for ownwords score.
+    marks
+        As for ownwords score.
+    template_kwargs
+        As for ownwords score.
     dtype
         As for ownwords score.
     device
@@ -120,20 +147,27 @@ def compare_teachers(
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import replacing
+        from ownwords.traces.files import check_folder, foreign, write_file
+    check_folder(out)
+    if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
+        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+    if (out / "teachers.json").exists() and not (out / "0").is_dir():
+        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
     sets: dict[str, list[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(
-                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
-                device=device, batch_tokens=batch_tokens, workers=workers,
+                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, think=think,
+                marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype, device=device,
+                batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
-            console.print(f"{spec}:", markup=False)
+            console.print(f"{spec}:")
             _score(console, config)
             sets[spec if spec not in sets else f"{spec} ({number})"] = Scores.read(config.out).traces()
     except KeyboardInterrupt:
@@ -148,8 +182,7 @@ def compare_teachers(
         cells = (f"{one.best:.0%}", surprisal, f"{one.below_1:.2%}", f"{one.mean_length:.0f}")
         table.add_row(Text(one.name), str(one.traces), rsr, *cells)
     console.print(table)
-    with replacing([out / "teachers.json"]) as [file]:
-        file.write((json.dumps([asdict(one) for one in standings], indent=2) + "\n").encode())
+    write_file(out / "teachers.json", json.dumps([asdict(one) for one in standings], indent=2) + "\n")
     console.print(f"written: {out / 'teachers.json'}")
     return 0
 

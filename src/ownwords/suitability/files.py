@@ -17,7 +17,8 @@
 one entry per response token: `token_ids`, `scored` (0 for forced tokens), `surprisal` (nats), `rank`, `entropy` (nats),
 `step` (the sentence that it belongs to). The last four are empty for a skipped trace.
 
-`summary.json`: `traces`, `skipped` (reason -> number), `all` and `by_source` (name -> the scores of the set).
+`summary.json`: `traces`, `skipped` (reason -> number), `fit` (of the end of turn and of the closing think tag, where
+they stand: `traces`, `mean_surprisal`, `median_probability`), `all` and `by_source` (name -> the scores of the set).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from ownwords.suitability.scores import BELOW, ENS_QUANTILES, ens, set_scores
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces import fit
+from ownwords.traces.files import plain_errors, read_json, read_text, replacing
 
 SCORES = (
     "mean_surprisal", "mean_rank", "mean_entropy", "rsr", "grape", "step_logprob", *BELOW, *ENS_QUANTILES,
@@ -71,11 +73,12 @@ def rows_in_parts(out: Path) -> int:
     return sum(pq.ParquetFile(path).metadata.num_rows for path in (out / "parts").glob("*.parquet"))
 
 
-def finish(out: Path, parts: int) -> dict[str, Any]:
-    """Make the files from `parts` parts, remove these, and return the summary. Holds one part, the rows without their
-    tokens, and 4 bytes per token for the quantiles."""
+def finish(out: Path, parts: int, marks: dict[str, int]) -> dict[str, Any]:
+    """Make the files from `parts` parts, remove these, and return the summary. `marks`: see `ownwords.traces.fit`.
+    Holds one part, the rows without their tokens, and 4 bytes per token for the quantiles."""
     rows: list[dict[str, Any]] = []
     tokens_of: dict[str, list[np.ndarray]] = defaultdict(list)
+    surprisal_of: dict[str, list[float]] = defaultdict(list)
     with plain_errors(out), replacing([out / name for name in NAMES]) as [scores, tokens, summary]:
         with pq.ParquetWriter(scores, TRACE_SCHEMA) as traces, pq.ParquetWriter(tokens, TOKEN_SCHEMA) as columns:
             for number in range(parts):
@@ -85,7 +88,9 @@ def finish(out: Path, parts: int) -> dict[str, Any]:
                 rows += part.select(TRACE_SCHEMA.names).to_pylist()
                 for source, values in _ens(part):
                     tokens_of[source].append(values)
-        found = _summary(rows, tokens_of)
+                for name, value in _at_marks(part, marks):
+                    surprisal_of[name].append(value)
+        found = _summary(rows, tokens_of) | {"fit": {name: _fit(values) for name, values in surprisal_of.items()}}
         summary.write((json.dumps(found, indent=2) + "\n").encode())
     shutil.rmtree(out / "parts")
     return found
@@ -100,6 +105,22 @@ def _ens(part: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
             )
             counts = scored.astype(bool)
             yield part["source"][row].as_py(), ens(surprisal[counts], entropy[counts]).astype(np.float32)
+
+
+def _at_marks(part: pa.Table, marks: dict[str, int]) -> Iterator[tuple[str, float]]:
+    """(name, surprisal) of every end of turn and closing tag that counts."""
+    for row in range(part.num_rows):
+        if not part["skipped"][row].as_py():
+            ids, surprisal, scored = (_value(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
+            for name, mark in marks.items():
+                at = fit.place(name, mark, ids)
+                if at is not None and scored[at]:
+                    yield name, float(surprisal[at])
+
+
+def _fit(surprisals: list[float]) -> dict[str, Any]:
+    mean, median = float(np.mean(surprisals)), float(np.exp(-np.median(surprisals)))
+    return {"traces": len(surprisals), "mean_surprisal": mean, "median_probability": median}
 
 
 def _summary(rows: list[dict[str, Any]], ens_of: dict[str, list[np.ndarray]]) -> dict[str, Any]:
@@ -137,12 +158,12 @@ class Scores:
     def read(cls, path: Path) -> Scores:
         """Raises ValueError if `path` is no scores directory, or one that is not finished."""
         path = Path(path)
-        if not (path / "config.yaml").is_file() or "traces_digest" not in (config := _yaml(path / "config.yaml")):
+        if not (path / "config.yaml").is_file() or "traces_digest" not in (config := read_config(path / "config.yaml")):
             seen = "is no scores directory" if path.exists() else "does not exist"
             raise ValueError(f"{path} {seen}: expected what `ownwords score TRACES --student MODEL --out DIR` wrote")
         if not (path / "summary.json").is_file():
             raise ValueError(f"{path} is not finished: start the same `ownwords score` again, it goes on")
-        return cls(path, config, json.loads((path / "summary.json").read_text()))
+        return cls(path, config, read_json(path / "summary.json", "the summary that ownwords score writes"))
 
     def traces(self) -> list[dict[str, Any]]:
         """The rows of scores.parquet."""
@@ -161,5 +182,10 @@ def _value(cell: pa.Scalar) -> Any:
     return cell.values.to_numpy(zero_copy_only=False) if isinstance(cell, pa.ListScalar) else cell.as_py()
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text()) or {}
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a config.yaml; empty for a file of another kind. Raises ValueError if it cannot be read."""
+    try:
+        found = yaml.safe_load(read_text(path, "the settings of a scores directory"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path}: not YAML ({error})") from error
+    return found if isinstance(found, dict) else {}

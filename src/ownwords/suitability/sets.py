@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ownwords.problems.files import read_rows
+from ownwords.problems.files import READERS, read_rows
 from ownwords.problems.hub import hub_rows
 from ownwords.rsd.columns import FORCED
 from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
@@ -16,6 +16,7 @@ from ownwords.traces.rows import clean
 from ownwords.traces.store import Store
 
 KINDS = {".jsonl": "JSONL", ".ndjson": "JSONL", ".parquet": "Parquet"}
+"""of the files in a folder; other kinds lie there for other reasons"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Member:
 def members(spec: str, as_text: bool = False) -> Iterator[Member]:
     """The traces of a set, in its order; run directories give ids, or with `as_text` what they say.
 
-    `spec`: a run directory, a .jsonl or .parquet file, a folder of such files of one kind, a folder that `datasets`
-    saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
+    `spec`: a run directory, a .jsonl, .json, .csv, .tsv or .parquet file, a folder of .jsonl or of .parquet files, a
+    folder that `datasets` saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
     Raises ValueError in one line for what cannot be read, naming the row and the field.
     """
     if (Path(spec) / "traces.sqlite").is_file():
@@ -85,7 +86,7 @@ def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
     path = Path(spec)
     if spec.startswith("hf:"):
         yield from _hub(spec[3:])
-    elif path.is_file() and path.suffix in KINDS:
+    elif path.is_file() and path.suffix.lower() in READERS:
         yield from _file(path)
     elif (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         yield from _hub(spec)
@@ -101,8 +102,8 @@ def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
     else:
         seen = "is a file of another kind" if path.exists() else "does not exist"
         raise ValueError(
-            f"{spec} {seen}: expected a run directory, a .jsonl or .parquet file, a folder of them, or "
-            "hf:NAME,split=train for a data set of the Hub"
+            f"{spec} {seen}: expected a run directory, a {', '.join(READERS)} file, a folder of .jsonl or "
+            ".parquet files, or hf:NAME,split=train for a data set of the Hub"
         )
 
 
