@@ -1,4 +1,4 @@
-"""The boxes of a text: what `\\boxed{}` holds, with what belongs to it outside, and several boxes that are one answer."""
+"""The boxes of a text: what `\\boxed{}` holds, what belongs to it outside, and several boxes that are one answer."""
 
 from __future__ import annotations
 

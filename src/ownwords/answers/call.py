@@ -23,8 +23,8 @@ class Judged:
     """What was made of an output."""
 
     verdict: str
-    """`correct`, `incorrect`, `unparsable` (no answer, or none that can be read), `unverifiable` (the reference cannot be
-    compared with this answer) or `timeout`"""
+    """`correct`, `incorrect`, `unparsable` (no answer, or none that can be read), `unverifiable` (the reference cannot
+    be compared with this answer) or `timeout`"""
     answer: str
     """the answer that was found; empty for none"""
     found_by: str
@@ -54,7 +54,7 @@ def judge(
         reference: the right answer, as short as it can be told: `18`, `\\frac{1}{2}`, or the letter of an option.
         output: all that the model wrote. What stands before `closing` is thinking and is not looked at; an output that
             opens its thinking and does not close it has no answer.
-        kind: `math`; `choice` for a multiple choice, which is implied by options; `gym:TASK` for that task's own scorer.
+        kind: `math`; `choice` for a multiple choice (options imply it); `gym:TASK` for that task's own scorer.
         options: of a multiple choice, in the order of their letters. The reference may be an option's text, too.
         question: read for what the reference leaves open, such as the unit that is asked for.
         answer_from: `any` way of stating an answer, the last box only (`boxed`), or the `whole` output as it is.
@@ -88,7 +88,9 @@ def as_problem(reference: str, kind: str = "math", options: Sequence[str] | None
     else:
         named = [letter for letter, text in zip(letters, texts) if same_text(text, reference)]
         if len(named) != 1:
-            raise ValueError(f"the reference is {reference!r}, expected one of {', '.join(letters)}, or an option's text")
+            raise ValueError(
+                f"the reference is {reference!r}, expected one of {', '.join(letters)}, or an option's text"
+            )
         [letter] = named
     return Problem(question, letter, "choice", metadata={"options": texts})
 

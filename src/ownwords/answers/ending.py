@@ -10,7 +10,8 @@ from ownwords.answers.values import LETTER, SENTENCE_END, choice_of, conclusion_
 TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end|EOT)\|>|</s>|<eos>|<end_of_turn>")
 """words that end a turn"""
 NEXT = re.compile(
-    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
+    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?"
+    r"(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
     r" ?\d{0,3}(?:\*\*)?:|\n[ \t]*(?:\[INST\]|(?:Question|Problem|Exercise|Example) \d{1,3}[.]?[ \t]*\n)"
 )
 """the label of another question, which a base model goes on with after its answer"""
@@ -24,7 +25,8 @@ CLOSER = re.compile(
     re.IGNORECASE,
 )
 CUE = re.compile(
-    r"^(?:and |but )?(?:so|thus|therefore|hence|then|finally|consequently)\b|\b(?:total|altogether|result|conclude|equals?)\b|[=∴]"
+    r"^(?:and |but )?(?:so|thus|therefore|hence|then|finally|consequently)\b"
+    r"|\b(?:total|altogether|result|conclude|equals?)\b|[=∴]"
     r"|\\(?:therefore|implies)",
     re.IGNORECASE,
 )
@@ -108,9 +110,9 @@ def _letter(lines: list[str]) -> str | None:
 def _last_sentence(lines: list[str]) -> str | None:
     """The last sentence that is no offer, question or good wish; None if it was cut, or says nothing for sure."""
     passed = 0
-    for number, line in enumerate(reversed(lines[-6:])):
+    for line in reversed(lines[-6:]):
         sentences = SENTENCE_END.split(line[-2000:])
-        for place, sentence in enumerate(reversed(sentences)):
+        for sentence in reversed(sentences):
             if (
                 CLOSER.match(sentence)
                 or sentence.endswith("?")

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 
-MATH = r"\$\$[^$]+\$\$|\\\[(?:(?!\\[\[\]]).)+\\\]|\\\((?:(?!\\[()]).)+\\\)|(?<![\\$\w])\$(?=[^\s$])(?:[^$\\\n]|\\.)*(?<=\S)\$(?!\d)"
+MATH = (
+    r"\$\$[^$]+\$\$|\\\[(?:(?!\\[\[\]]).)+\\\]|\\\((?:(?!\\[()]).)+\\\)"
+    r"|(?<![\\$\w])\$(?=[^\s$])(?:[^$\\\n]|\\.)*(?<=\S)\$(?!\d)"
+)
+"""`$5 and $6` is no math: its second `$` stands behind a space, or before a digit"""
 TOKEN = re.compile(
     rf"(?:{MATH})|(?:(?!{MATH})(?:\\(?:text|mbox|mathrm|textrm|textnormal)\s?\{{[^{{}}]*\}}|\S))+", re.DOTALL
 )

@@ -1,4 +1,4 @@
-"""Where a text states its answer: `The answer is 18`, `**Answer:** 18`, `#### 18`, `<answer> B </answer>`, `(B) is correct`.
+"""Where a text states its answer: `The answer is 18`, `**Answer:** 18`, `#### 18`, `<answer>B</answer>`, `(B) is right`.
 
 Each cue is followed by a passage, up to the next cue; what value the passage states is read elsewhere (`values`).
 """
@@ -22,8 +22,10 @@ CUE = re.compile(
     r"|(?P<label>\b(?:answer|ans)s?\b[\"'*_)\]}]{0,4} ?(?:\([^()\n]{1,40}\))? ?(?::|=>|=|→|⇒|->))"
     rf"|(?P<state>\b(?:answers?|(?:correct|right|best|final|appropriate) {RESULTS})"
     r"(?:,? (?:to|for|of|in) [^.?!\n:=]{1,100}?)?(?:,? (?:therefore|then|thus|hence),?)?\s+"
-    r"(?:is|are|=|equals?|would be|should be|must be|will be|has to be|comes (?:out )?to|(?:appears|seems|turns out) to be)\b:?)"
-    r"|(?P<chosen>\b(?:I|we)(?: would| will|'d|'ll)? (?:choose|select|pick|go with):? (?=\*{0,2}(?:(?:option|answer) )?\(?[A-J]\b))"
+    r"(?:is|are|=|equals?|(?:would|should|must|will|has to) be|comes (?:out )?to|"
+    r"(?:appears|seems|turns out) to be)\b:?)"
+    r"|(?P<chosen>\b(?:I|we)(?: would| will|'d|'ll)? (?:choose|select|pick|go with):?"
+    r" (?=\*{0,2}(?:(?:option|answer) )?\(?[A-J]\b))"
     rf"|(?P<choose>\b(?:correct|right|best|final|appropriate) {RESULTS}\b[\"'*_]{{0,4}} ?:)"
     r"|(?P<reversed>\b(?:is|are) (?:the|our|my) (?:final |correct |right |best )?answer\b)"
     r"|(?P<letter>(?:\b(?:option|choice|answer)s? )?(?:\([A-J]\)|\b[A-J]\b)\*{0,2} is "
@@ -38,7 +40,8 @@ SUPPOSED = re.compile(
     re.IGNORECASE,
 )
 RETRACTED = re.compile(
-    r"\b(?:wait|oops|correction|(?:made|is) an? (?:mistake|error)|(?:this|that|it)(?:'s| is| was) (?:wrong|incorrect|not right)|"
+    r"\b(?:wait|oops|correction|(?:made|is) an? (?:mistake|error)|"
+    r"(?:this|that|it)(?:'s| is| was) (?:wrong|incorrect|not right)|"
     r"let(?: me|'s|us) (?:re-?check|reconsider|re-?do|re-?calculate|re-?compute|correct|try again))\b",
     re.IGNORECASE,
 )

@@ -52,16 +52,18 @@ PREPOSITIONS = frozenset(
 NOT_ALONE = frozenset("than between step problem question part equation option case by under over least most".split())
 VERBS = frozenset("is are was were has have had can will would should does do did be".split())
 LINKING = VERBS | frozenset(
-    "be equal equals get gets got make makes made take takes took cost costs earn earns earned spend spends spent need "
-    "needs pay pays paid save saves saved receives require requires give gives gave contain contains weigh weighs about "
-    "approximately only exactly total her him them us me you leaves left becomes remain remains another sell sells sold "
-    "buy buys bought eat eats ate use uses used yields obtain collect collects collected".split()
+    "be equal equals get gets got make makes made take takes took cost costs earn earns earned spend spends spent "
+    "need needs pay pays paid save saves saved receives require requires give gives gave contain contains weigh "
+    "weighs about approximately only exactly total her him them us me you leaves left becomes remain remains "
+    "another sell sells sold buy buys bought eat eats ate use uses used yields obtain "
+    "collect collects collected".split()
 )
 """words before the number that a sentence comes to"""
 TWO = re.compile(r"\band\b.*\b(?:is|are|was|were)\b")
 COMPOUND = re.compile(r" ?([a-zA-Z]+),? (?:and )?")
 ABOUT = re.compile(
-    r"(?<=[\d}$)%])\s*\((?:or|about|approx|which|i\.e\.|≈)[^()]*\)|(?<=[\d}$)%]),?\s+(?:or|which is)\s+(?:about|approximately|roughly)\s.*"
+    r"(?<=[\d}$)%])\s*\((?:or|about|approx|which|i\.e\.|≈)[^()]*\)"
+    r"|(?<=[\d}$)%]),?\s+(?:or|which is)\s+(?:about|approximately|roughly)\s.*"
 )
 """another form of the value before it"""
 NO_VALUE = frozenset(

@@ -100,7 +100,14 @@ def judge(
         graded: Counter[tuple[bool, bool]] = Counter()
         differing: list[Row] = []
         for row in judge_rows(
-            read_rows(outputs), checker, fields, kind=kind, answer_from=answer_from, closing=closing, limit=limit, bad=bad
+            read_rows(outputs),
+            checker,
+            fields,
+            kind=kind,
+            answer_from=answer_from,
+            closing=closing,
+            limit=limit,
+            bad=bad,
         ):
             counts[row.judged.verdict, row.judged.found_by, row.judged.rule] += 1
             if row.grader is not None:
@@ -116,7 +123,7 @@ def judge(
     if graded:
         console.print(_agreement(graded))
     if differing:
-        console.print(_differences(differing, graded[True, False] + graded[False, True]))
+        console.print(_differences(f"{outputs}, ", differing, graded[True, False] + graded[False, True]))
     if bad:
         console.print(f"left out: {len(bad)} rows that cannot be read, the first: {bad[0]}")
     if out:
@@ -150,7 +157,7 @@ def _agreement(graded: Counter[tuple[bool, bool]]) -> Table:
     return table
 
 
-def _differences(rows: list[Row], of: int) -> Table:
+def _differences(file: str, rows: list[Row], of: int) -> Table:
     title = "disagreements" if len(rows) == of else f"the first {len(rows)} of {of} disagreements"
     table = Table(title=title, title_justify="left")
     for name in ("where", "reference", "answer", "verdict", "grader"):
@@ -158,7 +165,12 @@ def _differences(rows: list[Row], of: int) -> Table:
     for row in rows:
         said = row.judged
         rules = ", ".join(rule for rule in (said.found_by, said.rule) if rule)
-        cells = (row.where, _short(row.reference), _short(said.answer) or "-", f"{said.verdict} ({rules or 'no answer'})")
+        cells = (
+            row.where.removeprefix(file),
+            _short(row.reference),
+            _short(said.answer) or "-",
+            f"{said.verdict} ({rules or 'no answer'})",
+        )
         table.add_row(*map(Text, cells), "right" if row.grader else "wrong")
     return table
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ownwords.answers.call import Judged, find_in, judged
 from ownwords.answers.checker import Checker
-from ownwords.answers.choices import read_label, LETTERS
+from ownwords.answers.choices import LETTERS, read_label
 from ownwords.answers.extract import Found
 from ownwords.answers.judge import Judgement
 from ownwords.problems.fields import QUESTION_NAMES, to_problem
@@ -28,8 +28,8 @@ OUTPUT_NAMES = (
     "outputs", "responses", "completions", "generations", "resps", "text", "code",
 )  # fmt: skip
 GRADER_NAMES = (
-    "is_correct", "correct", "grader", "judge", "verdict", "acc", "accuracy", "exact_match", "score", "scores", "reward",
-    "passed", "grade",
+    "is_correct", "correct", "grader", "judge", "verdict", "acc", "accuracy", "exact_match", "score", "scores",
+    "reward", "passed", "grade",
 )  # fmt: skip
 RIGHT = ("true", "correct", "right", "yes", "1", "1.0", "pass", "passed")
 WRONG = ("false", "incorrect", "wrong", "no", "0", "0.0", "-1", "-1.0", "fail", "failed")
@@ -177,7 +177,8 @@ def _key(row: dict[str, Any], what: str, given: str | None, names: tuple[str, ..
     if found := _find(row, names):
         return found
     raise ValueError(
-        f"no field for the {what} (such as {', '.join(names[:3])}), the fields are {fields}: name it with --{what}-field"
+        f"no field for the {what} (such as {', '.join(names[:3])}), the fields are {fields}: "
+        f"name it with --{what}-field"
     )
 
 
