@@ -32,6 +32,9 @@ CUE = re.compile(
 )
 CUT = re.compile(r"(?:\W+[a-zA-Z]+){4}\W*$|\b(?:and|so|then|which|but|we|or|the|of|to)$", re.IGNORECASE)
 """how a sentence ends that was cut behind its number"""
+UNSURE = re.compile(
+    r"\b(?:cannot|can't|can not|unable|sorry|don't know|not sure|unsure|impossible|not enough|unclear)\b", re.IGNORECASE
+)
 STRONG = re.compile(r"(?:so|thus|therefore|hence|finally|in (?:total|conclusion)|consequently)\b", re.IGNORECASE)
 TAIL = 4000
 """characters at the end that are read"""
@@ -124,6 +127,8 @@ def _last_sentence(lines: list[str]) -> str | None:
             if re.search(r"[\d√π]", sentence) or "$" in sentence:
                 only = len(lines) == 1 and len(sentences) == 1 and re.search(r"[\d%)}\]$]$", sentence)
                 ended = re.search(r"[.!$\])*}]$", sentence) and not re.search(r"\.\.\.$|…$", sentence)
+                if UNSURE.search(" ".join(sentences)):
+                    return None
                 if not ended and CUT.search(sentence):
                     return None
                 bare = conclusion_of(sentence) == undressed(sentence)

@@ -1,4 +1,4 @@
-"""Where a text states its answer: `The answer is 18`, `**Answer:** 18`, `#### 18`, `<answer>B</answer>`, `(B) is right`.
+"""Where a text states its answer: `The answer is 18`, `**Answer:** 18`, `#### 18`, `<answer>B</answer>`, ...
 
 Each cue is followed by a passage, up to the next cue; what value the passage states is read elsewhere (`values`).
 """
@@ -9,36 +9,45 @@ import re
 from dataclasses import dataclass
 
 from ownwords.answers.runs import undressed
+from ownwords.answers.text import is_words
 from ownwords.answers.values import SENTENCE_END, choice_of, conclusion_of, value_of
 
 PASSAGE = 500
 """characters after a cue that are read"""
 RESULTS = r"(?:option|choice|result|value|response|solution|statement|letter|one)"
+GOOD = r"(?:correct|right|best|final|appropriate|closest)"
 CUE = re.compile(
     # a heading: nothing but the word, and the answer below it
     r"(?P<heading>^[ \t#>*_-]{0,12}(?:the )?(?:final |correct )?answers?[ \t*_.:]{0,8}$)"
     r"|(?P<hash>(?<!#)####(?!#))"
     r"|[<\[](?P<tag>(?:final_?)?ans(?:wer)?)[>\]]"
     r"|(?P<label>\b(?:answer|ans)s?\b[\"'*_)\]}]{0,4} ?(?:\([^()\n]{1,40}\))? ?(?::|=>|=|→|⇒|->))"
-    rf"|(?P<state>\b(?:answers?|(?:correct|right|best|final|appropriate) {RESULTS})"
-    r"(?:,? (?:to|for|of|in) [^.?!\n:=]{1,100}?)?(?:,? (?:therefore|then|thus|hence),?)?\s+"
+    rf"|(?P<state>\b(?:answers?(?: choice| option)?|{GOOD} {RESULTS})(?: \([^()\n]{{1,40}}\))?"
+    r"(?:,? (?:to|for|of|in|that|which|we|you|I) [^.?!\n:=]{1,100}?)?(?:,? (?:therefore|then|thus|hence),?)?\s+"
     r"(?:is|are|=|equals?|(?:would|should|must|will|has to) be|comes (?:out )?to|"
     r"(?:appears|seems|turns out) to be)\b:?)"
     r"|(?P<chosen>\b(?:I|we)(?: would| will|'d|'ll)? (?:choose|select|pick|go with):?"
     r" (?=\*{0,2}(?:(?:option|answer) )?\(?[A-J]\b))"
-    rf"|(?P<choose>\b(?:correct|right|best|final|appropriate) {RESULTS}\b[\"'*_]{{0,4}} ?:)"
+    rf"|(?P<choose>\b{GOOD} {RESULTS}\b[\"'*_]{{0,4}} ?:)"
     r"|(?P<reversed>\b(?:is|are) (?:the|our|my) (?:final |correct |right |best )?answer\b)"
     r"|(?P<letter>(?:\b(?:option|choice|answer)s? )?(?:\([A-J]\)|\b[A-J]\b)\*{0,2} is "
     r"(?:the )?(?:(?:correct|right|best|final)\b|answer\b))",
     re.IGNORECASE | re.MULTILINE,
 )
 WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textnormal|mathrm|mathbf|mbox)\s?\{([^{}]*)\}")
+ALIGNED = re.compile(
+    r"\\begin\{(align|aligned|equation|gather|gathered|split)\*?\}(.{0,500}?)\\end\{\1\*?\}", re.DOTALL
+)
+DOUBLED = re.compile(r"(\\\[)\s*\\\[|(\\\])\s*\\\]|\$\$\s*(?=\\\[)|(?<=\\\])\s*\$\$")
+"""display math in display math"""
 BOLD = re.compile(r"\*\*([^*\n]+)\*\*|(?<!\w)__([^_\n]+)__(?!\w)")
 SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|unless|assum\w+|check|verify|guess|wrong|incorrect|possible|expected|previous|not|n't)\b"
+    r"\b(?:if|whether|suppose|unless|assum\w+|check|verify|guess|wrong|incorrect|possible|expected|previous|not|n't|"
+    r"thinks|says|claims|believes)\b"
     r"[\s:]*(?:that )?(?:(?:the|our|my|your|this|an?) )?(?:(?:final|correct|right|best) )?$",
     re.IGNORECASE,
 )
+IF = re.compile(r"\b(?:if|had|were)\b[^.!?\n]*$", re.IGNORECASE)
 RETRACTED = re.compile(
     r"\b(?:wait|oops|correction|(?:made|is) an? (?:mistake|error)|"
     r"(?:this|that|it)(?:'s| is| was) (?:wrong|incorrect|not right)|"
@@ -68,9 +77,15 @@ class Statement:
 
 
 def plain(text: str) -> str:
-    """A text without bold, and with `\\text{the answer is}` as words."""
+    """A text without bold, with `\\text{the answer is}` as words, and of aligned equations the last line."""
     text = WRAPPED.sub(lambda m: f" {m[1]} " if "answer" in m[1].lower() else m[0], text)
-    return BOLD.sub(lambda m: m[1] or m[2], text)
+    text = BOLD.sub(lambda m: m[1] or m[2], text)
+    return DOUBLED.sub(lambda m: m[1] or m[2] or " ", ALIGNED.sub(lambda m: rf" \[ {_last_line(m[2])} \] ", text))
+
+
+def _last_line(aligned: str) -> str:
+    lines = [line.replace("&", " ").strip() for line in aligned.split(r"\\")]
+    return next((line.removeprefix("=").strip(" .") for line in reversed(lines) if line), "")
 
 
 def statements(text: str, kind: str) -> list[Statement]:
@@ -108,6 +123,8 @@ def _statement(text: str, cue: re.Match[str], end: int, kind: str) -> Statement:
         whole = closed or (kind == "choice" and cue.end() + len(inner) == len(text) and len(inner.strip()) < 4)
         return Statement(cue.start(), end, rule, value or "" if whole else "")
     passage = _block(passage)
+    if "would" in cue[0] and IF.search(before):
+        return Statement(cue.start(), end, rule, "")
     if SUPPOSED.search(before) or re.match(r"[^.!\n]*\?", passage) or (name == "hash" and HEADING.match(passage)):
         return Statement(cue.start(), end, rule, "")
     value = value_of(passage, kind)
@@ -117,8 +134,11 @@ def _statement(text: str, cue: re.Match[str], end: int, kind: str) -> Statement:
 
 
 def _alone(passage: str) -> str | None:
-    """What a passage concludes in that is one sentence: of more, one does not know which is the answer."""
-    return None if SENTENCE_END.search(passage.strip()) else conclusion_of(passage.strip())
+    """What a passage of one sentence concludes in, or its words: of more, one does not know which is the answer."""
+    passage = passage.strip()
+    if SENTENCE_END.search(passage):
+        return None
+    return conclusion_of(passage) or (undressed(passage) if is_words(passage) else None)
 
 
 def _block(passage: str) -> str:
