@@ -21,7 +21,8 @@ MARK = re.compile(r"####[^#\n]*\d[^#\n]*\n")
 FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*$", re.MULTILINE)
 OUTPUTS = ("output", "stdout", "result", "results", "console")
 CLOSER = re.compile(
-    r"(?:let me know|i hope|hope|feel free|if you|would you|do you|please|is there|happy to|good luck|great|note)\b",
+    r"(?:let me know|i hope|hope|feel free|if you (?:have|need|want|would|'d|like)|would you|do you|please|is there|"
+    r"happy to|good luck|great|note|alternatively)\b|\(",
     re.IGNORECASE,
 )
 CUE = re.compile(
@@ -33,7 +34,9 @@ CUE = re.compile(
 CUT = re.compile(r"(?:\W+[a-zA-Z]+){4}\W*$|\b(?:and|so|then|which|but|we|or|the|of|to)$", re.IGNORECASE)
 """how a sentence ends that was cut behind its number"""
 UNSURE = re.compile(
-    r"\b(?:cannot|can't|can not|unable|sorry|don't know|not sure|unsure|impossible|not enough|unclear)\b", re.IGNORECASE
+    r"\b(?:(?:I|we) (?:cannot|can't|can not)|cannot be (?:found|solved|determined)|unable|sorry|"
+    r"don't know|not sure|unsure|not enough)\b",
+    re.IGNORECASE,
 )
 STRONG = re.compile(r"(?:so|thus|therefore|hence|finally|in (?:total|conclusion)|consequently)\b", re.IGNORECASE)
 TAIL = 4000
@@ -71,7 +74,7 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
         if not last.strip() or len(fences) % 2:
             return _printed(text, fences)
         text = last
-    tail = DISPLAY.sub(lambda m: f"${' '.join((m[1] or m[2]).split())}$", text[-TAIL:])
+    tail = DISPLAY.sub(_in_line, text[-TAIL:])
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     if not lines:
         return None
@@ -81,6 +84,13 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
     last = _last_sentence(lines)
     number = conclusion_of(last) if last and not _loops(text, last) else None
     return (number, "number") if number else None
+
+
+def _in_line(display: re.Match[str]) -> str:
+    """Display math as a part of its sentence."""
+    inner = " ".join((display[1] or display[2]).split())
+    stop = "." if inner.endswith(".") else ""
+    return f" ${inner.rstrip('. ')}${stop} "
 
 
 def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
@@ -129,7 +139,7 @@ def _last_sentence(lines: list[str]) -> str | None:
                 ended = re.search(r"[.!$\])*}]$", sentence) and not re.search(r"\.\.\.$|…$", sentence)
                 if UNSURE.search(" ".join(sentences)):
                     return None
-                if not ended and CUT.search(sentence):
+                if not ended and "=" not in sentence and CUT.search(sentence):
                     return None
                 bare = conclusion_of(sentence) == undressed(sentence)
                 return sentence if (only or ended or bare or CUE.search(sentence)) else None
