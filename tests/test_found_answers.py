@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,3 +203,29 @@ def test_manners_over_real_references(data):
     assert not wrongly
     assert sum(accepted) / total >= 0.99, [row["text"] for _, row, right, found in said if right and not found]
     assert missed == MISSED
+
+
+def test_worked_solutions_without_their_mark(data):
+    """GSM8K's own solutions, cut before `####`: what the last sentence concludes in."""
+    problems = load_problems(str(data / "gsm8k/test.jsonl"), limit=600)
+    texts = [(p.answer, re.sub(r"<<[^>]*>>", "", p.solution.split("####")[0])) for p in problems]
+    said = [verdict({"ref": answer, "text": text, "from": "any"}) for answer, text in texts]
+    assert said.count("correct") / len(said) >= 0.95
+    assert said.count("correct") / (len(said) - said.count("unparsable")) >= 0.98
+
+
+HOSTILE = [
+    "The answer is 5. The answer is 6. ", "#### 5\n", "\\boxed{1}, ", "- \\boxed {", "\\boxed{5}\\text{ a} ", "\\[",
+    "\\text{answer ", "```\n", "<answer>", "answer to b b b b b b b b b b ", "So x is 5 and ", "x. ", "$ ", "answer: (",
+    "answer is " + ", " * 240, "answer is 1" + "}" * 480, "answer is " + "\\[a " * 120, "\nQuestion: the answer is 5",
+    "\\begin{align}", "5 is the answer. ", "I hope it is correct. ", "1 2 ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: repr(piece[:20]))
+def test_reading_is_linear_on_hostile_text(piece):
+    """What is quadratic takes minutes for this, and hours for a million characters."""
+    started = time.process_time()
+    for kind in ("math", "choice"):
+        find_answer(piece * (200_000 // len(piece)), kind, "any")
+    assert time.process_time() - started < 20
