@@ -227,5 +227,5 @@ def test_reading_is_linear_on_hostile_text(piece):
     """What is quadratic takes minutes for this, and hours for a million characters."""
     started = time.process_time()
     for kind in ("math", "choice"):
-        find_answer(piece * (200_000 // len(piece)), kind, "any")
+        find_answer(piece * (100_000 // len(piece)), kind, "any")
     assert time.process_time() - started < 20

@@ -43,8 +43,8 @@ def judge(
     Parameters
     ----------
     outputs
-        A .jsonl, .json, .csv, .tsv or .parquet file. Each row holds a reference and an output, or a list of outputs;
-        it may hold a question, options and a grader's verdict.
+        A .jsonl, .json, .csv, .tsv or .parquet file: a reference and an output (or a list of outputs) in each row.
+        A row may also hold a question, options and a grader's verdict.
     out
         Also write a .jsonl file with a line per output: verdict, answer, rules, and how both sides were read.
     output_field
@@ -54,11 +54,10 @@ def judge(
     question_field
         The column of the question, if its name does not tell.
     grader_field
-        The column of another grader's verdicts, if its name does not tell (correct, is_correct, score, acc, ...); ''
-        for none.
+        The column of another grader's verdicts, if its name does not tell (correct, score, acc, ...); '' for none.
     kind
-        math, choice or gym:TASK, for all rows. Left out: choice for rows with options, or with a letter for a
-        reference; math for all others.
+        math, choice or gym:TASK, for all rows.
+        Left out: choice for rows with options, or with a letter for a reference; math for all others.
     answer_from
         any: every way of stating an answer. boxed: the last box only. whole: the output is nothing but the answer.
     closing
