@@ -19,6 +19,7 @@ HOPE = re.compile(r"I hope it is correct\.?", re.IGNORECASE)
 """the last words of a solution in Minerva's prompt"""
 MARK = re.compile(r"####[^#\n]*\d[^#\n]*\n")
 FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*$", re.MULTILINE)
+CODE = re.compile(r"python3?|py|sympy|cpp|c|java|javascript|js|r|matlab|octave|julia|bash|sh|sql", re.IGNORECASE)
 OUTPUTS = ("output", "stdout", "result", "results", "console")
 CLOSER = re.compile(
     r"(?:let me know|i hope|hope|feel free|if you (?:have|need|want|would|'d|like)|would you|do you|please|is there|"
@@ -66,6 +67,24 @@ def own_part(text: str, first_answer: int | None) -> str:
     return text
 
 
+def without_code(text: str) -> str:
+    """A text with the lines of its code empty, which state nothing; what the code has printed stays."""
+    if "```" not in text and "<llm-code>" not in text:
+        return text
+    lines, inside, coded = [], False, False
+    for line in text.split("\n"):
+        mark = line.strip()
+        if mark.startswith("```"):
+            coded = not inside and bool(CODE.fullmatch(mark[3:].strip()))
+            inside = not inside
+        elif mark in ("<llm-code>", "</llm-code>"):
+            coded = mark == "<llm-code>"
+        elif coded:
+            line = ""
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def ending(text: str, kind: str) -> tuple[str, str] | None:
     """(answer, rule) of a plain text that states none: printed results, an option's letter, or a number."""
     fences = list(FENCE.finditer(text))
@@ -94,7 +113,7 @@ def _in_line(display: re.Match[str]) -> str:
 
 
 def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
-    """The last line that code has printed, if that ends the text."""
+    """The line that code has printed, if that ends the text; of several lines any may be the answer."""
     if len(fences) % 2:
         return None
     name = (
@@ -104,9 +123,9 @@ def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
     if name.lower() not in OUTPUTS:
         return None
     printed = text[fences[-2].end() : fences[-1].start()].strip().splitlines()
-    if not printed or re.search(r"\w*(?:Error|Exception|Warning|Traceback|Timeout)\b", printed[-1]):
+    if len(printed) != 1 or re.search(r"\w*(?:Error|Exception|Warning|Traceback|Timeout)\b", printed[0]):
         return None
-    value = undressed(printed[-1])
+    value = conclusion_of(printed[0]) or undressed(printed[0])
     return (value, "printed") if value and len(value) < 200 else None
 
 

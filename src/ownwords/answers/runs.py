@@ -40,8 +40,8 @@ def runs_of(text: str) -> list[tuple[int, int]]:
             continue
         start, bare = token.start(), word
         if not SPAN.fullmatch(word):
-            bare = word if re.search(r"\\[,;:!]$", word) else word.rstrip(".,;:!?\"'*") or word
-            lead = len(bare) - len(bare.lstrip("\"'*") or bare)
+            bare = word if re.search(r"\\[,;:!]$", word) else word.rstrip(".,;:!?\"'*`") or word
+            lead = len(bare) - len(bare.lstrip("\"'*`") or bare)
             start, bare = start + lead, bare[lead:]
             if bare.startswith("(") and bare.endswith(")") and not re.search(r"[,\d]", bare):
                 bare = ""
