@@ -42,6 +42,7 @@ for function, line in (
     ("train:merge", "Make one model of a LoRA adapter and its student"),
     ("evaluate:evaluate", "Evaluate a model on a benchmark, with intervals"),
     ("evaluate:compare", "Compare two evaluations problem by problem"),
+    ("judge:judge", "Judge a file of model outputs, and compare with another grader's verdicts"),
     ("evaluate:check_references", "Find the problems of a benchmark whose reference answer no model can match"),
 ):
     name = "eval" if function == "evaluate:evaluate" else function.partition(":")[2].replace("_", "-")
