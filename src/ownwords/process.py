@@ -46,10 +46,17 @@ def interrupted() -> bool:
     return bool(_heard)
 
 
-def stop_hearing() -> None:
-    """The next signal ends the process at once: all is said, and what is still being put away need not be."""
+def stop_hearing(code: int) -> None:
+    """All is said: the next signal ends the process at once, with the exit code that it has, and what is still being
+    put away need not be."""
+
+    def end(number, frame):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, end)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def main() -> None:
             code = _say("error:", "bold red", USER_ERROR, message)
         else:
             raise
-    stop_hearing()
+    stop_hearing(code)
     sys.exit(code)
 
 
