@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from ownwords.cli.console import Console
-from ownwords.process import interrupted, stop_hearing, unprinted
+from ownwords.process import INTERRUPTED, interrupted, stop_hearing, unprinted
 from ownwords.traces.files import in_words
 
 app = App(
@@ -24,6 +24,7 @@ app = App(
     help_flags=["--help", "-h"],
     help_format="plaintext",  # <think> is no tag, and 2*3*4 not printed slanted
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 # A command is imported when it runs, so the line that the list of commands has for it stands here.
 for function, line in (
@@ -50,7 +51,7 @@ world.command("ownwords.cli.world:train", help="Train one of the two from scratc
 world.command("ownwords.cli.world:measure", help="Measure how good a pair is, and how far apart its styles are")
 app.command(world)
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
 
 
 @app.meta.default
