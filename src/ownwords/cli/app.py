@@ -25,6 +25,7 @@ app = App(
     help_format="plaintext",  # <think> is no tag, and 2*3*4 not printed slanted
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(json_list=False, json_dict=False),  # [x] is a name
 )
 # A command is imported when it runs, so the line that the list of commands has for it stands here.
 for function, line in (
@@ -52,6 +53,8 @@ world.command("ownwords.cli.world:measure", help="Measure how good a pair is, an
 app.command(world)
 
 USER_ERROR = 2
+LONGEST = 2000
+"""characters of a message"""
 
 
 @app.meta.default
@@ -92,6 +95,8 @@ def main() -> None:
 def _say(word: str, style: str, code: int, message: str = "") -> int:
     """Print one line to stderr; `code`."""
     line = " ".join(message.split())
+    if len(line) > LONGEST:  # it quotes something long
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     errors = Console(stderr=True, soft_wrap=True)
     errors.print(word, style=style, end=" " if line else "\n")
     if line:

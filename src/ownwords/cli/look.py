@@ -234,6 +234,6 @@ def export_run(
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
         written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
-        rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
+        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in TABLES}
         write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}
