@@ -33,7 +33,7 @@ def evaluate(
     eval_results
         Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
     overwrite
-        Replace that file.
+        Replace the file of --eval-results, if there is one.
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
@@ -93,7 +93,7 @@ def compare(before: Path, after: Path) -> None:
     before
         A run directory of `ownwords eval` (or of `ownwords generate`).
     after
-        Another one, on the same benchmark.
+        Another run directory, on the same benchmark.
     """
     console = Console()
     with console.status("comparing"):
@@ -119,14 +119,14 @@ def check_references(
     limit: CountOrNone = None,
     check_workers: Processes = 1,
 ) -> None:
-    """Give each problem's reference answer as a model would, and see whether it is judged correct.
+    """Give the reference answers of a benchmark as a model would, and find those that are not judged correct.
 
     What is not can never be solved by a model either: better known before an evaluation than after.
 
     Parameters
     ----------
     benchmark
-        As `ownwords eval --benchmark` takes it.
+        A name, a file, or anything else that `ownwords eval --benchmark` takes.
     question_field
         The column of the question, where its name does not tell.
     answer_field

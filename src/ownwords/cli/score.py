@@ -52,14 +52,15 @@ def score(
     sample
         Score so many traces only, drawn by problem: sets that share problems draw the same ones.
     seed
-        Of the draw.
+        Decides which traces --sample draws.
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
     dtype
-        auto: float32 on the CPU, the checkpoint's own on a GPU.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        auto, cpu, cuda, cuda:1, ...; with several workers auto gives them the GPUs in turn.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
         Tokens per forward pass, padding included; a longer trace is read alone.
     workers
@@ -103,21 +104,22 @@ def compare_teachers(
     traces
         Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
     student
-        A model folder, a hub name, or world.
+        A model folder, a hub name, or world (ships with the package).
     out
         Where the scores of each set and teachers.json go; an unfinished comparison is continued.
     sample
-        Traces of each set.
+        Score so many traces of each set.
     seed
-        Of the draws and of the bootstrap.
+        Decides which traces are drawn, and the bootstrap of the intervals.
     dtype
-        As for ownwords score.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        As for ownwords score.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
-        As for ownwords score.
+        Tokens per forward pass, padding included; a longer trace is read alone.
     workers
-        As for ownwords score.
+        Processes, each with a student of its own.
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
