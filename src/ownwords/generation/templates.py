@@ -187,7 +187,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str]) -> str:
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str] = THINK) -> str:
     """One decode of the whole span, without special tokens such as the end of turn; think tags stay, which are special
     in some tokenizers."""
     dropped = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special and t.content not in think}
