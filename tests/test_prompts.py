@@ -24,6 +24,7 @@ from ownwords.generation.run import make_plan, prepare
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.select import Selection, reasons
+from ownwords.training.sources import run_rows
 
 QUESTION, SYSTEM = "What is 1 + 1?", "Be brief."
 PROBLEM = Problem(QUESTION, "2", solution="One and one make two.")
@@ -435,8 +436,12 @@ def test_a_run_that_answers_at_once(tmp_path):
     assert all(trace.prompt_ids[-2] == closing for trace in traces)
     told = [reason for trace in traces for reason in reasons(trace, Selection(correct=False, ended=False), closing)]
     assert not [reason for reason in told if reason == "0 closing think tags"]
-    _, deep = make(tmp_path / "deep", **pair, template_kwargs={"deep": "true"})
+    prepared, deep = make(tmp_path / "deep", **pair, template_kwargs={"deep": "true"})
     _, world = make(tmp_path / "world", problems=pair["problems"], attempts=1, max_tokens=40)
     assert [trace.token_ids.tolist() for trace in deep] == [trace.token_ids.tolist() for trace in world]
+    for folder in ("run", "deep"):  # as training renders them again
+        anything = Selection(correct=False, ended=False, pick="all", max_fallback=1.0, closing_tag=False)
+        for row in run_rows(tmp_path / folder, anything, prepared.student.tokenizer):
+            assert row.render(row.question) == row.input_ids[: row.start].tolist()
     with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
         make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})
