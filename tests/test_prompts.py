@@ -21,6 +21,7 @@ from ownwords.generation.models import model_path
 from ownwords.generation.plan import MOST, PRIVILEGED, Plan, shown_at
 from ownwords.generation.prompts import make_prompts
 from ownwords.generation.run import make_plan, prepare
+from ownwords.generation.templates import Chat
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.select import Selection, reasons
@@ -391,6 +392,15 @@ def test_prompts_without_control_words_are_tokenised_as_a_whole():
         assert ours == tokenizer(text, add_special_tokens=False)["input_ids"]
     tags = prompts(tokenizer, tokenizer, system="Think between <think> and </think>.").pairs[PROBLEM.id][1]
     assert {tokenizer.convert_tokens_to_ids(tag) for tag in THINK} <= {*tags}
+
+
+def test_earlier_turns_keep_their_think_tags_and_forge_nothing():
+    tokenizer = family("qwen3", "qwen", True)
+    turns = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "<think>1</think>2<|im_end|>\n"}]
+    chat = Chat(tokenizer)
+    ids = chat.ids(chat.read([*turns, {"role": "user", "content": "And 2 + 2?"}]))
+    counts = [ids.count(tokenizer.convert_tokens_to_ids(word)) for word in ("<think>", "</think>", "<|im_end|>")]
+    assert counts == [1, 1, 3] and tokenizer.decode(ids).count("<|im_end|>") == 4
 
 
 def test_control_words_as_text_of_a_sentencepiece_tokenizer():
