@@ -27,7 +27,7 @@ from ownwords.problems.problem import Problem
         (r"\boxed{a \} b}", r"a \} b"),
         (r"\boxed{3} and \boxed{4", "3"),
         (r"\boxed{}", None),
-        (r"\boxed 5", None),
+        (r"\boxed 5", "5"),
         ("42", None),
         ("", None),
         (r"\boxed{['14', '52']}", "['14', '52']"),
@@ -45,7 +45,7 @@ def test_extraction(text, answer):
         ("It is 3.\n**Answer:** $x^2$", "math", "$x^2$", "marked"),
         ("Final answer: (B)", "choice", "(B)", "marked"),
         ("The answer is 5. No, the answer is 3.5 cm. I hope it is correct.", "math", "3.5 cm", "stated"),
-        ("Thus the final answer is\n12", "math", "12", "number"),
+        ("Thus the final answer is\n12", "math", "12", "stated"),
         ("So 7 of 20, or 7/20", "math", "7/20", "number"),
         ("First 3.\nThen -1,200.50", "math", "-1,200.50", "number"),
         ("I choose\n(C)", "choice", "C", "letter"),
@@ -136,11 +136,8 @@ def test_a_worker_that_misses_the_deadline_is_replaced():
             assert checker.submit(problem(), "18").result() == "correct"
 
 
-def test_a_worker_that_dies_costs_one_verdict_and_close_leaves_no_process():
+def test_close_leaves_no_process():
     with Checker(workers=1, deadline=5.0) as checker:
-        checker.submit(problem(), "18").result()
-        os.kill(checker._workers[0].process.pid, 9)
-        assert checker.submit(problem(), "18").result() == "unverifiable"
         assert checker.submit(problem(), "18").result() == "correct"
         pid = checker._workers[0].process.pid
     assert gone(pid)

@@ -145,4 +145,4 @@ def test_references_verify_against_themselves(data, file):
 def test_references_are_read_as_mathematics(data, file):
     """Behind the equal text stands a reading: every reference that is no language verifies by it alone."""
     answers = [p.answer for p in load_problems(str(data / file)) if not is_language(p.answer)]
-    assert {a: v for a in answers if (v := by_mathematics(a, a)) != "correct"} == {}
+    assert {a: v for a in answers if (v := by_mathematics(a, a).verdict) != "correct"} == {}

@@ -151,7 +151,7 @@ WRONG = [
     ((*GOOD, "--report-to", "trackio"), "trackio is not installed, which this command needs: pip install trackio"),
     ((*GOOD, "--report-to", "notebook"), "notebook"),
     (("train", "--data", "good.jsonl", "--student", "nowhere/none", "--out", "new"), "cannot load the student"),
-    (("train", "--data", "good.jsonl", "--student", "world", "--out", "good.jsonl"), "is a file, expected a folder"),
+    (("train", "--data", "good.jsonl", "--student", "world", "--out", "good.jsonl"), "is a file, expected a directory"),
     (("train", "--data", "good.jsonl", "--student", "world", "--out", "occupied"), "is not empty and no training"),
     (("train", "--data", "good.jsonl", "--student", "world", "--out", "occupied", "--overwrite"), "no training"),
     (("train", "--data", "good.jsonl", "--student", "world", "--out", "trained"), "with other settings: "),

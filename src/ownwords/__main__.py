@@ -1,5 +1,23 @@
-"""`python -m ownwords`."""
+"""`ownwords` and `python -m ownwords`: little enough that signals are heard before anything is imported."""
 
-from ownwords.cli.app import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    try:
+        from ownwords.process import hear_signals, open_streams
+
+        hear_signals()
+        open_streams()
+        from ownwords.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:  # while all this was being imported
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,21 @@
-"""What long commands share as processes: which versions they run, and how they hear that they are to stop."""
+"""What commands share as processes: the versions they run, how they hear that they are to stop, what they print to."""
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
+import io
+import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a batch system sends"""
+_heard: list[int] = []
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -19,6 +27,29 @@ def versions(*packages: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def hear_signals() -> None:
+    """From here on Ctrl-C and SIGTERM raise KeyboardInterrupt, and are remembered: see `interrupted`."""
+
+    def note(number, frame):
+        _heard.append(number)
+        raise KeyboardInterrupt
+
+    _heard.clear()
+    for number in SIGNALS:
+        signal.signal(number, note)
+
+
+def interrupted() -> bool:
+    """Whether a signal was heard. An import that is cut in the middle may come out of a library as any other error."""
+    return bool(_heard)
+
+
+def stop_hearing() -> None:
+    """The next signal ends the process at once: all is said, and what is still being put away need not be."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -34,9 +65,55 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         seen.append(number)
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: bool(seen)
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+class Outlet(io.FileIO):
+    """A descriptor that is printed to. Whoever stops reading (head, less), or a full disk, ends the printing and not
+    the work: from the first failed write on all is dropped, and `failure` says why."""
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int | None:  # type: ignore[override]
+        if self.failure is None:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self.failure = error
+        return memoryview(data).nbytes
+
+
+def open_streams() -> None:
+    """stdout and stderr as outlets that print what their encoding lacks as escapes. Descriptors that came closed lead
+    nowhere, so that no file of ours is opened in their place and printed into."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        old = getattr(sys, name)
+        outlet = io.BufferedWriter(Outlet(descriptor, "wb", closefd=False))
+        stream = io.TextIOWrapper(
+            outlet,
+            encoding=old.encoding if old else "utf-8",
+            errors="backslashreplace",
+            line_buffering=descriptor == 2 or os.isatty(descriptor),
+        )
+        setattr(sys, name, stream)
+
+
+def unprinted() -> str:
+    """Why stdout did not take all that was printed; empty if it did, or if its reader had seen enough."""
+    outlet = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(outlet, Outlet):
+        return ""
+    sys.stdout.flush()
+    if outlet.failure is None or outlet.failure.errno == errno.EPIPE:
+        return ""
+    return f"cannot write to standard output: {(outlet.failure.strerror or '').lower()}"

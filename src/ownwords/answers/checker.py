@@ -1,22 +1,28 @@
 """Judging answers outside this process, each within a deadline.
 
 A pathological expression costs one verdict `timeout` and one worker, which is replaced; it never costs the run. Memory
-stays bounded: a worker has a ceiling, and one that has grown halfway to it is replaced after its verdict.
+stays bounded: a worker has a ceiling, and one that has grown halfway to it is replaced after its verdict. A worker that
+is killed costs nothing: its answer is asked again in a new process. What no process lives to judge gets no verdict.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
+from ownwords.answers.worker import LONGEST_WAIT
 from ownwords.problems.problem import Problem
 
 LONGEST = 10_000
@@ -25,8 +31,23 @@ ASKING = 8
 """answers that the judge of an endpoint is asked about at once"""
 STARTUP = 120.0
 """seconds within which a worker must have loaded its libraries"""
+TRIES = 5
+"""processes in a row that may be killed, over one answer or as they start; before each new one we wait PAUSE seconds
+longer, since what kills may be a want of memory that passes"""
+PAUSE = 0.2
+CRASHES = 3
+"""processes that may crash over one answer before it is the answer's doing"""
+DYING = 10.0
+"""seconds that a process which no longer answers may take to end by itself, so that its exit code says why"""
+CRASHED = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -getattr(signal, "SIGBUS", signal.SIGSEGV)}
+"""exit codes of a process that broke by itself; every other signal is sent by somebody: a person, a scheduler, or the
+kernel for want of memory"""
 START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker import main; main(*sys.argv[2:])"
 """run with -P and the folder that holds this package: a `queue.py` in the user's folder is not taken for Python's"""
+
+
+class NotJudged(ValueError):
+    """An answer that has no verdict, because every process that was to judge it was killed."""
 
 
 def library_for(kinds: Iterable[str]) -> str:
@@ -41,31 +62,63 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.extra = ""
 
-    def ask(self, request: dict, deadline: float) -> str:
-        """The verdict on a request; `timeout` if none comes within `deadline` seconds, `unverifiable` if the process
-        dies. Either way the next request gets a new process."""
-        self.start(library_for([request["kind"]]))
-        return self._exchange(json.dumps({**request, "deadline": deadline}).encode() + b"\n", deadline)
+    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """The reply to a request, with its `verdict`: `timeout` if there is none within `deadline` seconds,
+        `unverifiable` if the process crashes over it again and again.
+
+        Raises NotJudged if one process after the other is killed; ValueError if none starts.
+        """
+        line = json.dumps({**request, "deadline": deadline}).encode() + b"\n"
+        killed = crashed = 0
+        while killed < TRIES and crashed < CRASHES:
+            time.sleep(PAUSE * killed)
+            self.start(library_for([request["kind"]]))
+            reply = self._exchange(line, deadline)
+            if isinstance(reply, dict):
+                return reply
+            killed, crashed = (killed + 1, crashed) if _was_killed(reply) else (killed, crashed + 1)
+        if crashed == CRASHES:
+            return {"verdict": "unverifiable"}
+        raise NotJudged(
+            f"{TRIES} processes in a row were killed over one answer, perhaps for want of memory: start the same "
+            "command again, with fewer --check-workers if there are several"
+        )
 
     def start(self, extra: str) -> None:
-        """Have a process that has loaded its libraries, `extra` among them: before a deadline runs, not within it."""
+        """Have a process that has loaded its libraries, `extra` among them: before a deadline runs, not within it.
+
+        Raises ValueError if none starts.
+        """
         if extra and not self.extra:
             self.stop()
-        if self.process is None:
-            self.extra = extra
+        self.extra = self.extra or extra
+        for killed in range(TRIES):
+            if self.process is not None and self.process.poll() is None:
+                return
+            self.stop()
+            time.sleep(PAUSE * killed)
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), extra],
+                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), self.extra, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for us; the worker ends when its input does
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads would take address space for nothing
             )
-            if self._exchange(b"", STARTUP) != "ready":
-                self.stop()
-                raise RuntimeError("the answer checker did not start: try python -m ownwords.answers.worker")
+            reply = self._exchange(b"", STARTUP)
+            if isinstance(reply, dict) and reply["verdict"] == "ready":
+                return
+            if not _was_killed(reply):
+                break
+        how = f"not ready after {STARTUP:.0f} s" if isinstance(reply, dict) else f"exit code {reply}"
+        raise ValueError(
+            f"the process that judges answers does not start ({how}): "
+            "`python -m ownwords.answers.worker < /dev/null` shows the reason"
+        )
 
-    def _exchange(self, line: bytes, deadline: float) -> str:
-        """Write a line and read one. A timer kills the process at the deadline, which ends a blocked write or read."""
+    def _exchange(self, line: bytes, deadline: float) -> dict[str, Any] | int:
+        """Write a line and read one; the reply, or the exit code of a process that ended instead. A timer kills the
+        process at the deadline, which ends a blocked write or read."""
         process, late = self.process, threading.Event()
         assert process is not None and process.stdin is not None and process.stdout is not None
 
@@ -73,7 +126,7 @@ class Worker:
             late.set()
             process.kill()
 
-        timer = threading.Timer(deadline, kill)
+        timer = threading.Timer(min(deadline, LONGEST_WAIT), kill)
         timer.start()
         try:
             process.stdin.write(line)
@@ -84,17 +137,29 @@ class Worker:
         finally:
             timer.cancel()
             timer.join()
-        answered = reply.endswith(b"\n")
-        said = json.loads(reply) if answered else {}
-        if late.is_set() or not answered or said["grown"]:
-            self.stop()
-        return said["verdict"] if answered else "timeout" if late.is_set() else "unverifiable"
+        if reply.endswith(b"\n"):
+            said = json.loads(reply)
+            if late.is_set() or said.pop("grown"):
+                self.stop()
+            return said
+        code = self.stop(DYING)
+        return {"verdict": "timeout"} if late.is_set() or code == -signal.SIGALRM else code
 
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
+    def stop(self, grace: float = 0.0) -> int:
+        """End the process, if there is one, and `grace` seconds later by force; its exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+        process.kill()
+        process.communicate()
+        return process.returncode
+
+
+def _was_killed(reply: dict[str, Any] | int) -> bool:
+    """Whether a process ended by a signal from outside."""
+    return isinstance(reply, int) and reply < 0 and reply not in CRASHED
 
 
 class Checker:
@@ -117,7 +182,10 @@ class Checker:
             started.result()
 
     def submit(self, problem: Problem, answer: str | None) -> Future[str]:
-        """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once."""
+        """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once.
+
+        The future raises NotJudged if the answer's processes were killed; ValueError if none starts.
+        """
         if problem.answer and answer and len(answer) <= LONGEST:
             return self._threads.submit(self._check, problem, answer)
         future: Future[str] = Future()
@@ -146,7 +214,7 @@ class Checker:
                     "metadata": problem.metadata,
                 },
                 self.deadline,
-            )
+            )["verdict"]
         finally:
             self._idle.put(worker)
 

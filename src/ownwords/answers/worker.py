@@ -1,7 +1,7 @@
-"""The process that judges: a JSON line in, a JSON line out, until its input ends.
+"""The process that judges: a JSON object a line in, a JSON object a line out, until its input ends.
 
 `python -m ownwords.answers.worker`. The protocol has file descriptors of its own, so that nothing that a library
-prints can be taken for a verdict.
+prints can be taken for a verdict. The process ends with its parent, whatever it is busy with.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ import json
 import os
 import signal
 import sys
+from typing import Any
+
+from ownwords.children import end_with
 
 MEMORY = 2 << 30
 """bytes of address space; an expression that wants more fails here, not on the machine"""
 GROWN = MEMORY >> 1
 """bytes in memory after a verdict; a worker that holds more asks to be replaced"""
+LONGEST_WAIT = 10_000_000
+"""seconds; timers that are set to more overflow on some platform"""
 
 
-def main(extra: str = "") -> None:
-    """`extra`: a library to load besides, if it is installed: reasoning_gym takes as long as all others together."""
+def main(extra: str = "", parent: str = "") -> None:
+    """`extra`: a library to load besides, if it is installed: reasoning_gym takes as long as all others together.
+    `parent`: the id of the process that asks, if there is one to end with."""
+    if parent:
+        end_with(int(parent))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
@@ -35,26 +43,26 @@ def main(extra: str = "") -> None:
 
     os.dup2(1, 2)
 
-    def answer(verdict: str) -> None:
-        answers.write(json.dumps({"verdict": verdict, "grown": _resident() > GROWN}) + "\n")
+    def reply(said: dict[str, Any]) -> None:
+        answers.write(json.dumps({**said, "grown": _resident() > GROWN}) + "\n")
         answers.flush()
 
     judge("math", "x+1", "1+x", "", {})
     if extra and importlib.util.find_spec(extra):
         importlib.import_module(extra)
-    answer("ready")
+    reply({"verdict": "ready"})
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        # The kernel ends this process if the parent, which is stricter, is no longer there to do it.
-        signal.alarm(int(2 * request.pop("deadline")) + 2)
+        # The kernel ends this process if the parent, which is stricter, is stopped and cannot do it.
+        signal.alarm(int(min(2 * request.pop("deadline") + 2, LONGEST_WAIT)))
         try:
-            verdict = judge(**request)
+            said = {"verdict": judge(**request)}
         except (MemoryError, RecursionError):  # it was too much for us, which says nothing about the answer
-            verdict = "unverifiable"
+            said = {"verdict": "unverifiable"}
         except Exception:  # whatever a hostile answer makes the libraries raise
-            verdict = "unparsable"
+            said = {"verdict": "unparsable"}
         signal.alarm(0)
-        answer(verdict)
+        reply(said)
 
 
 def _resident() -> int:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from rich.console import Console
+from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
+from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 """What the demo compares: a folder of the run directory, and its gate."""
 
 
-def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 4, seed: int = 0) -> int:
+Attempts = Annotated[int, whole(1, 1000)]
+
+
+def demo(
+    *,
+    run: Path = Path("runs/demo"),
+    problems: Count = 100,
+    attempts: Attempts = 4,
+    seed: Seed = 0,
+) -> int:
     """Make RSD traces with the small teacher and student, and both controls, on problems that neither has seen.
 
     Parameters
@@ -26,7 +36,7 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
     seed
         Of the problems and of every draw.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading models"):
         from ownwords.cli.look import export_run, show
         from ownwords.cli.progress import live_progress
@@ -34,8 +44,11 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
         from ownwords.generation.run import generate, prepare
+        from ownwords.traces.files import check_output
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
+    page = run / "report.html"
+    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
         config = GenerateConfig(
@@ -54,15 +67,14 @@ def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 
         console.print(f"written: {path}")
     console.print("\na trace of this run:\n")
     show(run / "rsd", problem=_first_solved(run / "rsd"))
-    page = run / "report.html"
     try:
         with console.status("writing the report"):
             report_writer()([run / arm for arm in ARMS], page, overwrite=True)
-        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True, markup=False)
+        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True)
     except NoPictures as error:
         runs = " ".join(str(run / arm) for arm in ARMS)
         # not markup: the name of the extra stands in brackets
-        console.print(f"\nno report: {error}, then ownwords report {runs}", soft_wrap=True, markup=False)
+        console.print(f"\nno report: {error}, then ownwords report {runs}", soft_wrap=True)
     return 0
 
 

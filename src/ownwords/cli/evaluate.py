@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.evaluation.config import EvalConfig
+from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
     from ownwords.generation.run import Prepared
@@ -36,7 +37,7 @@ def evaluate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading the model"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.progress import live_progress
@@ -94,7 +95,7 @@ def compare(before: Path, after: Path) -> None:
     after
         Another one, on the same benchmark.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("comparing"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.scores import comparison_table
@@ -104,7 +105,7 @@ def compare(before: Path, after: Path) -> None:
             comparison = compare_runs(before, after, checker)
     console.print(comparison_table(comparison, str(before), str(after)))
     for key, (old, new) in comparison.settings.items():
-        console.print(f"{key}: {old} -> {new}", markup=False)
+        console.print(f"{key}: {old} -> {new}")
     for run, count in zip((before, after), comparison.left_out, strict=True):
         if count:
             console.print(f"left out: {count} problems that only {run} has", style="yellow")
@@ -115,12 +116,13 @@ def check_references(
     *,
     question_field: str | None = None,
     answer_field: str | None = None,
-    limit: int | None = None,
-    check_workers: int = 1,
+    limit: CountOrNone = None,
+    check_workers: Processes = 1,
 ) -> None:
-    """Give each problem's reference answer as a model would, and see whether it is judged correct.
+    """Give each problem's reference answer as models would write it, and see whether it is judged correct.
 
-    What is not can never be solved by a model either: better known before an evaluation than after.
+    As it stands, and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
+    commands, a list in another order, a letter with its option. What is refused would count against every model.
 
     Parameters
     ----------
@@ -131,11 +133,11 @@ def check_references(
     answer_field
         The column of the reference answer, where its name does not tell.
     limit
-        Take the first N problems only.
+        Take the first N problems only; at least 1.
     check_workers
         Processes that check answers.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("judging the references"):
         from ownwords.answers.checker import Checker
         from ownwords.evaluation.benchmarks import read_benchmark
@@ -144,9 +146,15 @@ def check_references(
 
         problems = read_benchmark(benchmark, limit=limit, question_field=question_field, answer_field=answer_field)
         with Checker(check_workers) as checker:
-            verdicts = judge_references(problems, checker)
-    for problem, verdict in zip(problems, verdicts, strict=True):
-        if verdict != "correct":
-            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", markup=False, soft_wrap=True)
-    right = verdicts.count("correct")
-    console.print(f"{right} of {len(problems)} references are judged correct ({right / len(problems):.1%})")
+            references = judge_references(problems, checker)
+    for reference in references:
+        for spelling, verdict in reference.refused.items():
+            written = f", written {printable(spelling)}" if spelling != reference.problem.answer else ""
+            line = f"{reference.problem.id} {verdict}: {printable(reference.problem.answer)}{written}"
+            console.print(line, soft_wrap=True)
+    right = sum(not reference.refused for reference in references)
+    tried = sum(len(reference.verdicts) for reference in references)
+    console.print(
+        f"{right} of {len(references)} references are judged correct ({right / len(references):.1%}) in each of "
+        f"{tried} spellings"
+    )

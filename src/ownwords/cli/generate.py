@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.generation.config import GenerateConfig
 
 
@@ -68,7 +68,5 @@ def generate(
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)
         push_run(console, out, push_to_hub)
-    console.print(
-        f"[bold]ownwords show {config.run}[/] looks at a trace, [bold]ownwords export {config.run}[/] writes Parquet"
-    )
+    console.print(f"ownwords show {config.run} looks at a trace, ownwords export {config.run} writes Parquet")
     return 0

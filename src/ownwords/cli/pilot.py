@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.generation.config import GenerateConfig
+from ownwords.numbers import whole
 
 if TYPE_CHECKING:
     from ownwords.generation.forecast import Interval
@@ -24,7 +25,7 @@ def pilot(
         "threshold:0.01",
         "threshold:0.003",
     ),
-    size: int = 20,
+    size: Annotated[int, whole(2)] = 20,
 ) -> int:
     """Try a few gates on a few problems, and say what the whole run will be like.
 

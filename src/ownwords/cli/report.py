@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.text import Text
+
+from ownwords.cli.console import Console
+from ownwords.numbers import real
+
+Budget = Annotated[float, real("MiB", 0, 1e6, above=True)]
 
 
 def report(
     *sets: Path,
     out: Path | None = None,
-    budget: float = 16.0,
+    budget: Budget = 16.0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write one HTML file about a run, or about several side by side: figures, pictures, and every token.
@@ -33,11 +38,11 @@ def report(
     """
     if not sets:
         raise ValueError("no set is named, expected one or more run directories: ownwords report RUN [RUN ...]")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     path = out or sets[0] / "report.html"
     with console.status("loading") as status:
-        report_writer()(sets, path, budget, overwrite, status.update)
-    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser", markup=False)
+        report_writer()(sets, path, budget, overwrite, lambda step: status.update(Text(step)))
+    console.print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB), open it in a browser")
 
 
 class NoPictures(ValueError):

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -28,16 +29,16 @@ def score(
     *,
     student: str,
     out: Path,
-    sample: int | None = None,
-    seed: int = 0,
-    local_steps: int = 0,
+    sample: CountOrNone = None,
+    seed: Seed = 0,
+    local_steps: CountOr0 = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
     template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Tell how well a set of traces suits a student, trace by trace and token by token, before anything is trained.
 
@@ -74,7 +75,7 @@ def score(
     workers
         Processes, each with a student of its own.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
@@ -96,8 +97,8 @@ def score(
             line = remark(name, figures["traces"], {"student": figures["median_probability"]})
             console.print(f"{line} (median; mean surprisal {figures['mean_surprisal']:.2f} nats)", markup=False)
     for reason, number in summary["skipped"].items():
-        console.print(f"not scored: {number} of {summary['traces']} ({reason})", markup=False)
-    console.print(f"[bold]ownwords select {out}[/] chooses from them, [bold]ownwords analyse {out}[/] looks closer")
+        console.print(f"not scored: {number} of {summary['traces']} ({reason})")
+    console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
     return 0
 
 
@@ -105,15 +106,15 @@ def compare_teachers(
     *traces: str,
     student: str,
     out: Path,
-    sample: int = 200,
-    seed: int = 0,
+    sample: Count = 200,
+    seed: Seed = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
     template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Rank teachers for a student by the Rank-Surprisal Ratio of some traces of each (arXiv 2601.14249).
 
@@ -146,13 +147,18 @@ def compare_teachers(
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading"):
         from ownwords.generation.config import read_variables
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import replacing
+        from ownwords.traces.files import check_folder, foreign, write_file
+    check_folder(out)
+    if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
+        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+    if (out / "teachers.json").exists() and not (out / "0").is_dir():
+        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
     sets: dict[str, list[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
@@ -161,7 +167,7 @@ def compare_teachers(
                 marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype, device=device,
                 batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
-            console.print(f"{spec}:", markup=False)
+            console.print(f"{spec}:")
             _score(console, config)
             sets[spec if spec not in sets else f"{spec} ({number})"] = Scores.read(config.out).traces()
     except KeyboardInterrupt:
@@ -176,8 +182,7 @@ def compare_teachers(
         cells = (f"{one.best:.0%}", surprisal, f"{one.below_1:.2%}", f"{one.mean_length:.0f}")
         table.add_row(Text(one.name), str(one.traces), rsr, *cells)
     console.print(table)
-    with replacing([out / "teachers.json"]) as [file]:
-        file.write((json.dumps([asdict(one) for one in standings], indent=2) + "\n").encode())
+    write_file(out / "teachers.json", json.dumps([asdict(one) for one in standings], indent=2) + "\n")
     console.print(f"written: {out / 'teachers.json'}")
     return 0
 

@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ownwords.cli.console import Console
+from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
+from ownwords.traces.files import check_output, write_file
+
+Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
 
 def select(
     *scores: Path,
     out: Path,
     by: str = "rsr",
-    per_problem: int = 1,
-    share: float = 1.0,
-    count: int | None = None,
+    per_problem: CountOr0 = 1,
+    share: ShareAbove0 = 1.0,
+    count: CountOrNone = None,
     correct: Annotated[bool, Parameter(negative="")] = False,
     balance: Annotated[bool, Parameter(negative="")] = False,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Choose traces to train on by what the student thinks of them; every trace is told why it is taken or not.
@@ -54,7 +59,7 @@ def select(
     """
     if not scores:
         raise ValueError("no scores directory is given: expected one or more, as ownwords score wrote them")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("selecting"):
         from ownwords.suitability.files import Scores
         from ownwords.suitability.select import NAMES, Rule
@@ -65,12 +70,12 @@ def select(
         )
         summary = choose([Scores.read(path) for path in scores], rule, out, overwrite)
     sources = ", ".join(f"{source} {number}" for source, number in summary["by_source"].items())
-    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}", markup=False)
+    console.print(f"{summary['chosen']} of {summary['traces']} traces by {by}: {sources}")
     for name in NAMES:
-        console.print(f"written: {out / name}", markup=False)
+        console.print(f"written: {out / name}")
 
 
-def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path | None = None) -> None:
+def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
     """Which tokens a student finds odd, or refused: by kind, place, step and agreement; no model is loaded.
 
     Parameters
@@ -84,15 +89,15 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
     out
         Write the tables to this JSON file as well.
     """
-    if out and out.exists():
-        raise ValueError(f"{out} exists already: name another file, or remove it")
-    console = Console(highlight=False)
+    if out:
+        check_output(out)
+    console = Console()
     with console.status("reading"):
         tables = _tables(traces, threshold, pairs)
     for title, rows in tables.items():
         console.print(_table(title, rows, threshold))
     if out:
-        out.write_text(json.dumps(tables, indent=2) + "\n")
+        write_file(out, json.dumps(tables, indent=2) + "\n")
         console.print(f"written: {out}")
 
 

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
+from ownwords.cli.console import Console
 from ownwords.cli.progress import LINE_EVERY
 from ownwords.training.config import TrainConfig
 
@@ -36,7 +36,7 @@ def train(config: TrainConfig, *, dry_run: bool = False) -> int:
     """
     _need("trl", "peft", "accelerate", "datasets", extra="train")
     _need(*config.report_to)
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading data and student"):
         from accelerate import PartialState
 
@@ -69,7 +69,7 @@ def merge(adapter: Path, *, out: Path) -> None:
         Where the model goes.
     """
     _need("peft", extra="train")
-    console = Console(highlight=False)
+    console = Console()
     with console.status("merging"):
         from ownwords.training.merge import merge as run
 

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
+from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOrNone, Seed
+from ownwords.traces.files import check_output, plain_errors, write_file
 
 
 def train(
@@ -16,7 +18,7 @@ def train(
     out: Path,
     device: Literal["cpu", "cuda"] = "cpu",
     compile: bool = False,
-    tokens: int | None = None,
+    tokens: CountOrNone = None,
 ) -> None:
     """Train one of the small world's models from scratch; a run that was killed goes on.
 
@@ -33,7 +35,7 @@ def train(
     tokens
         Stop after so many; the recipe's own number if not given. Growth and decay keep their share.
     """
-    console = Console(highlight=False)
+    console = Console()
     with console.status("preparing"):
         from ownwords.world.recipes import RECIPES, scaled
         from ownwords.world.train import Trainer, world_tokenizer
@@ -42,13 +44,14 @@ def train(
         trainer = Trainer(recipe, world_tokenizer(out), out, device, compile)
     if trainer.tokens:
         console.print(f"going on after {trainer.tokens:,} of {recipe.tokens:,} tokens")
-    trainer.run(lambda row: console.print(json.dumps(row)))
-    trainer.export(out / "model")
+    with plain_errors(out):
+        trainer.run(lambda row: console.print(json.dumps(row)))
+        trainer.export(out / "model")
     console.print(f"written: {out / 'model'}")
 
 
 def measure(
-    *, teacher: str = "world", student: str = "world", problems: int = 1000, seed: int = 1, out: Path | None = None
+    *, teacher: str = "world", student: str = "world", problems: Count = 1000, seed: Seed = 1, out: Path | None = None
 ) -> None:
     """Measure a pair on problems that it has never seen: greedy accuracy, how foreign the teacher's traces are to the
     student, and what a decoding step costs.
@@ -66,11 +69,14 @@ def measure(
     out
         Write the figures to this JSON file as well.
     """
+    if out:
+        check_output(out)
     from ownwords.world.measure import measure_pair
 
-    console = Console(highlight=False)
+    console = Console()
     with console.status("measuring"):
         figures = measure_pair(teacher, student, problems, seed)
     console.print_json(json.dumps(figures))
     if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+        write_file(out, json.dumps(figures, indent=2) + "\n")
+        console.print(f"written: {out}")

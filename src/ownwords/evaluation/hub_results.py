@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from ownwords.evaluation.benchmarks import KNOWN, known
-from ownwords.traces.files import replacing
+from ownwords.traces.files import check_output, write_file
 
 
 def check_eval_results(path: Path, benchmark: str, overwrite: bool) -> None:
@@ -19,8 +19,7 @@ def check_eval_results(path: Path, benchmark: str, overwrite: bool) -> None:
             f"--eval-results: {benchmark!r} names no data set of the hub, expected one of {', '.join(KNOWN)}; "
             "a file of one of them is evaluated as NAME=FILE"
         )
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists already: name another file, or replace it with --overwrite")
+    check_output(path, overwrite, "--eval-results", replace="--overwrite")
 
 
 def write_eval_results(path: Path, scores: dict[str, Any]) -> None:
@@ -47,5 +46,4 @@ def write_eval_results(path: Path, scores: dict[str, Any]) -> None:
         value=round(100 * interval["value"], 2),
         notes="; ".join(notes),
     )
-    with replacing([path]) as [file]:
-        file.write(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True).encode())
+    write_file(path, yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True))

@@ -13,7 +13,7 @@ import numpy as np
 from ownwords.answers.checker import Checker
 from ownwords.evaluation.intervals import LEVEL, RESAMPLES, mean_intervals
 from ownwords.evaluation.table import Table, read_answers, samples, tabulate
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import write_file
 from ownwords.traces.store import Store
 
 SETTINGS = (
@@ -65,6 +65,5 @@ def _by_source(table: Table) -> dict[str, Any]:
 def write_scores(run_dir: Path, scores: dict[str, Any]) -> Path:
     """Write `scores.json` into the run directory, in place of what an earlier start wrote there."""
     path = Path(run_dir) / "scores.json"
-    with plain_errors(Path(run_dir)), replacing([path]) as [file]:
-        file.write((json.dumps(scores, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     return path

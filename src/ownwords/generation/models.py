@@ -1,17 +1,22 @@
-"""Loading a teacher and a student, and what of them must agree before the first token."""
+"""Loading models: one way for all commands, which takes a model whole or refuses it in one line."""
 
 from __future__ import annotations
 
-import hashlib
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.generation.checkpoints import base_of, check_files, fingerprint
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHOWN = 3
+"""names in a message, of however many there are"""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Loaded:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
-    """changes when the weights do"""
+    """changes when the weights, the configuration or the tokenizer do"""
 
 
 def model_path(name: str, role: str) -> str:
@@ -30,56 +35,120 @@ def model_path(name: str, role: str) -> str:
 
 
 def load(name: str, role: str, device: str, dtype: str) -> Loaded:
-    """Load a causal LM for inference. Only safetensors are read and no code of a model folder is run.
+    """Load a causal LM, or an adapter with its model, for inference. Only safetensors are read and no code of a model
+    folder is run. Tensors that the files hold and the model has no place for are told in a warning.
 
-    Raises ValueError in one line where the folder or the hub model cannot be used.
+    Raises ValueError in one line if the folder or the hub model cannot be used: if it is incomplete, pickled, at odds
+    with itself, or not finite.
     """
+    what, where = f"the {role} {name!r}", _device(device, role)
+    wanted = DTYPES[dtype] if dtype != "auto" else torch.float32 if where.type == "cpu" else "auto"
     path = model_path(name, role)
+    if base := base_of(path, what):
+        model, identity = _load_weights(model_path(base, role), f"{base!r}, the model of {what},", wanted)
+        with _one_line(what):
+            info = model.load_adapter(path).to_dict()
+        _complete(info, what)
+        identity = fingerprint(path, identity)
+    else:
+        model, identity = _load_weights(path, what, wanted)
+    tokenizer = load_tokenizer(name, role)
+    with _one_line(what):
+        model = model.to(where).eval()
+        _check_numbers(model, what)
+    _check_ids(model, tokenizer, what)
+    return Loaded(model, tokenizer, identity)
+
+
+def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model alone. Raises ValueError in one line where it cannot be loaded or writes nothing."""
+    what = f"the tokenizer of the {role} {name!r}"
+    with _one_line(what):
+        tokenizer = AutoTokenizer.from_pretrained(model_path(name, role), trust_remote_code=False)
+        written = tokenizer("What is 3 + 4?")["input_ids"]
+    if not written:
+        raise ValueError(f"{what} has no ids for plain text: expected tokenizer.json beside the model's config.json")
+    return tokenizer
+
+
+def _load_weights(path: str, what: str, dtype: torch.dtype | str) -> tuple[PreTrainedModel, str]:
+    """A model, complete, and its fingerprint."""
+    check_files(path, what)
+    with _one_line(what):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are told, and refused below
+            output_loading_info=True,
+        )
+    _complete(info, what)
+    return model, fingerprint(path, getattr(model.config, "_commit_hash", None))
+
+
+def _complete(info: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError if tensors are missing or of another shape; warn of those that have no place."""
+    if missing := info["missing_keys"]:
+        raise ValueError(f"{what} lacks {_named(missing)}: expected all its tensors, copy the model again, whole")
+    if info["mismatched_keys"]:
+        name, held, wanted = min(info["mismatched_keys"])
+        raise ValueError(
+            f"{what} has {name} in the shape {tuple(held)}, its config.json wants {tuple(wanted)}: "
+            "expected weights and configuration of one model"
+        )
+    if unexpected := info["unexpected_keys"]:
+        warnings.warn(f"{what} holds {_named(unexpected)}, which its architecture has no place for", stacklevel=4)
+
+
+def _check_numbers(model: PreTrainedModel, what: str) -> None:
+    """Raise ValueError if a weight, or what the model says of two tokens, is not finite. (Numbers of one byte are left
+    out: torch cannot compare them.)"""
+    wide = {name: t for name, t in model.state_dict().items() if t.is_floating_point() and t.dtype.itemsize > 1}
+    bad = [name for name, t in wide.items() if t.numel() and not torch.stack(t.aminmax()).isfinite().all()]
+    if bad:
+        dtype = str(wide[bad[0]].dtype).removeprefix("torch.")
+        raise ValueError(f"{what} has NaN or infinite numbers in {_named(bad)}, read as {dtype}: expected finite ones")
+    with torch.inference_mode():
+        logits_BTV = model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False).logits
+    if not logits_BTV.isfinite().all():
+        raise ValueError(f"{what} gives logits that are not finite: are its weights whole?")
+
+
+def _check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
+    """Raise ValueError if the tokenizer has ids that the model has no row for."""
+    rows = min(side.weight.shape[0] for side in (model.get_input_embeddings(), model.get_output_embeddings()))
+    beyond = {token: id_ for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
+    if beyond:
+        raise ValueError(
+            f"{what} has {rows} rows, its tokenizer has ids up to {max(beyond.values())} ({_named(beyond)}): "
+            "expected a row for every id; are tokenizer and weights from the same checkpoint?"
+        )
+
+
+def _device(device: str, role: str) -> torch.device:
     try:
         where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     except RuntimeError as error:
         raise ValueError(f"--{role}-device is {device!r}, expected auto, cpu, cuda or cuda:1") from error
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--{role}-device is {device}, but this machine shows no GPU to torch: use cpu or auto")
-    if dtype == "auto":
-        wanted = torch.float32 if where.type == "cpu" else "auto"
-    else:
-        wanted = DTYPES[dtype]
-    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
-        raise ValueError(
-            f"the {role}'s folder {path} holds no *.safetensors: expected config.json, a tokenizer and weights; "
-            "pickled weights are not loaded, convert them with save_pretrained"
-        )
+    return where
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Turn whatever the files of others make the libraries raise into one line."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, use_safetensors=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"cannot load the {role} {name!r}: {reason[:300]}") from error
-    return Loaded(model.to(where).eval(), tokenizer, fingerprint(path, model))
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"cannot load {what}: {kind}{reason[:300]}") from error
 
 
-def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model alone. Raises ValueError in one line where it cannot be loaded."""
-    path = model_path(name, role)
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot load the {role}'s tokenizer from {path}: {reason}") from error
-
-
-def fingerprint(path: str, model: PreTrainedModel) -> str:
-    """The hub's commit, or a hash of a local folder's configuration and of the ends of its weight files."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return commit
-    digest = hashlib.sha256()
-    for file in sorted([*Path(path).glob("*.safetensors"), *Path(path).glob("*.json")]):
-        size = file.stat().st_size
-        digest.update(f"{file.name}:{size}".encode())
-        with file.open("rb") as f:
-            digest.update(f.read(1 << 20))
-            f.seek(max(0, size - (1 << 20)))
-            digest.update(f.read())
-    return digest.hexdigest()[:16]
+def _named(names: Collection[str]) -> str:
+    """`a, b, c and 4 more`."""
+    first = sorted(names)[:SHOWN]
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(first) + rest

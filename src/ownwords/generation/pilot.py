@@ -22,6 +22,7 @@ from ownwords.generation.run import Prepared, Progress, generate, prepare
 from ownwords.problems.problem import Problem
 from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
+from ownwords.traces.files import check_folder, write_file
 from ownwords.traces.store import Store
 from ownwords.traces.summary import Summary, summarise
 
@@ -60,6 +61,7 @@ def run_pilot(
     gates = list(dict.fromkeys(str(parse_gate(gate)) for gate in gates))
     if size < 2:
         raise ValueError(f"{size} problems, expected at least 2: an interval needs to see how problems differ")
+    check_folder(config.run, "--run")
     if config.run.exists():
         raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
     prepared = prepare(config)
@@ -205,4 +207,4 @@ def write(pilot: Pilot, path: Path) -> None:
         for arm, summary, prediction in zip(pilot.arms, pilot.summaries, pilot.forecasts, strict=True)
     }
     figures = {name: getattr(pilot, name) for name in ("suggested", "peak_bytes", "contention", "fit")}
-    path.write_text(json.dumps({**figures, "gates": gates}, indent=2) + "\n")
+    write_file(path, json.dumps({**figures, "gates": gates}, indent=2) + "\n")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
-from ownwords.engines.lane import check_architecture
+from ownwords.engines.architecture import check_architecture
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
+from ownwords.generation.judging import Judging
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problems import read_problems
@@ -189,7 +189,10 @@ class Progress:
 
 
 def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
-    """Make the attempts that the run directory lacks. Returns False if it was interrupted; what had ended is kept."""
+    """Make the attempts that the run directory lacks. Returns False if it was interrupted; what had ended is kept.
+
+    Raises ValueError if an attempt could not be judged, after all others are made.
+    """
     config = prepared.config
     flat = flat_config(prepared)
     identity = [key for key in flat if key.split(".")[0] not in SCOPE]
@@ -204,22 +207,14 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
             prepared.stops, prepared.slots, prepared.capacity, drafts(config), *spelling(prepared.alignment),
         )  # fmt: skip
 
-        def keep(trace: Trace, verdict: str) -> None:
-            problem = plan.problems[trace.problem_id]
-            trace.verdict, trace.judged_by = verdict, checker.judged_by(problem, trace.answer)
-            store.add(problem, trace)
-
-        judging: dict[Future[str], Trace] = {}
+        judging = Judging(plan, checker, store)
         progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
         kinds = {problem.kind for problem in prepared.problems if problem.answer}
         if kinds and plan.most_left:
             checker.start(kinds)
         tell(progress)
         while not interrupted():
-            for future in [f for f in judging if f.done()]:
-                trace = judging.pop(future)
-                keep(trace, future.result())
-                plan.report(trace.problem_id, trace.attempt, trace.verdict)
+            for trace in judging.kept():
                 progress.teacher_tokens += int((trace.source == TEACHER).sum())
                 progress.student_tokens += int((trace.source == STUDENT).sum())
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
@@ -229,18 +224,19 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
                 engine.admit([_request(prepared, *pair) for pair in taken], coming)
             progress.started += len(taken)
             for finished in engine.step():
-                trace = to_trace(finished, prepared, plan.problems[finished.key[0]].kind)
-                judging[checker.submit(plan.problems[trace.problem_id], trace.answer or None)] = trace
+                judging.submit(to_trace(finished, prepared, plan.problems[finished.key[0]].kind))
             if not engine.rows and judging:
-                wait(judging, return_when=FIRST_COMPLETED)
+                judging.wait()
             progress.tokens, progress.prompts = engine.work.tokens, engine.work.prompts
             progress.rows, progress.written = len(engine.rows), sum(row.written for row in engine.rows)
             tell(progress)
             if not engine.rows and not judging:
                 break
-        for future, trace in judging.items():  # interrupted: what has ended is judged and kept
-            keep(trace, future.result())
-        return not interrupted()
+        judging.finish()  # where it was interrupted: what has ended is judged and kept
+        if interrupted():
+            return False
+        judging.refuse_unjudged()
+        return True
 
 
 def make_plan(prepared: Prepared, done: dict[str, dict[int, str]]) -> Plan:

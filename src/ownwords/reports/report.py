@@ -18,7 +18,7 @@ from ownwords.reports.measure import measure
 from ownwords.reports.payload import shown
 from ownwords.reports.pictures import pictures
 from ownwords.reports.sources import open_sources
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import check_output, plain_errors, replacing
 
 SCRIPTS = ("decode.js", "overview.js", "browser.js", "reader.js", "start.js")
 
@@ -39,8 +39,7 @@ def write_report(
     """
     if not budget > 0:
         raise ValueError(f"budget is {budget:g}, expected MiB above 0")
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise ValueError(f"{out} exists already: name another --out, or set --overwrite")
+    check_output(out, overwrite, replace="--overwrite")
     with open_sources(paths) as sources:
         sets = []
         for source in sources:
@@ -52,7 +51,6 @@ def write_report(
         found = findings(sets)
         data = {**facts(sets, drawn), **embedded(sets, found, budget)}
     page = render(data, title=" · ".join(one.name for one in sets))
-    out.parent.mkdir(parents=True, exist_ok=True)
     with plain_errors(out.parent), replacing([out]) as [file]:
         file.write(page)
 

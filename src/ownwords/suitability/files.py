@@ -38,7 +38,7 @@ import yaml
 
 from ownwords.suitability.scores import BELOW, ENS_QUANTILES, ens, set_scores
 from ownwords.traces import fit
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import plain_errors, read_json, read_text, replacing
 
 SCORES = (
     "mean_surprisal", "mean_rank", "mean_entropy", "rsr", "grape", "step_logprob", *BELOW, *ENS_QUANTILES,
@@ -158,12 +158,12 @@ class Scores:
     def read(cls, path: Path) -> Scores:
         """Raises ValueError if `path` is no scores directory, or one that is not finished."""
         path = Path(path)
-        if not (path / "config.yaml").is_file() or "traces_digest" not in (config := _yaml(path / "config.yaml")):
+        if not (path / "config.yaml").is_file() or "traces_digest" not in (config := read_config(path / "config.yaml")):
             seen = "is no scores directory" if path.exists() else "does not exist"
             raise ValueError(f"{path} {seen}: expected what `ownwords score TRACES --student MODEL --out DIR` wrote")
         if not (path / "summary.json").is_file():
             raise ValueError(f"{path} is not finished: start the same `ownwords score` again, it goes on")
-        return cls(path, config, json.loads((path / "summary.json").read_text()))
+        return cls(path, config, read_json(path / "summary.json", "the summary that ownwords score writes"))
 
     def traces(self) -> list[dict[str, Any]]:
         """The rows of scores.parquet."""
@@ -182,5 +182,10 @@ def _value(cell: pa.Scalar) -> Any:
     return cell.values.to_numpy(zero_copy_only=False) if isinstance(cell, pa.ListScalar) else cell.as_py()
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text()) or {}
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a config.yaml; empty for a file of another kind. Raises ValueError if it cannot be read."""
+    try:
+        found = yaml.safe_load(read_text(path, "the settings of a scores directory"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path}: not YAML ({error})") from error
+    return found if isinstance(found, dict) else {}

@@ -18,13 +18,14 @@ from typing import Any
 import torch
 import yaml
 
+from ownwords.children import end_with
 from ownwords.generation.models import Loaded, load
 from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
 from ownwords.traces import fit
-from ownwords.traces.files import lock_for_writing, replacing
+from ownwords.traces.files import check_folder, folder, foreign, locked, plain_errors, replacing, undone
 
 NOT_IDENTITY = ("out", "workers", "device")
 """settings that may change between starts"""
@@ -46,8 +47,10 @@ def score(
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
     marks = fit.marks(student.tokenizer, config.think)
-    lock = _claim(config.out, settings, versions)
-    try:
+    out = config.out
+    made = [out / name for name in ("config.yaml", "versions.json", "parts")]
+    with plain_errors(out), folder(out), locked(out, "--out"), undone(made, lambda: files.rows_in_parts(out) > 0):
+        _claim(out, settings, versions)
         if (config.out / "summary.json").is_file():
             return files.Scores.read(config.out).summary
         (config.out / "parts").mkdir(exist_ok=True)
@@ -58,8 +61,6 @@ def score(
             del student
             parts = _work_together(config, found, tell)
         return files.finish(config.out, parts, marks)
-    finally:
-        os.close(lock)
 
 
 def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: Loaded | None = None) -> int:
@@ -88,30 +89,25 @@ def _device(config: ScoreConfig, worker: int) -> str:
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
-    held = sorted({file.name for file in out.iterdir()} - {"lock"}) if out.exists() else []
+    check_folder(out)
+    held = foreign(out)
     if held and "config.yaml" not in held:
         raise ValueError(f"{out} is not empty and no scores directory (it holds {held[0]}): name another --out")
 
 
-def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> int:
-    """Make the directory, or take it up again; the lock to close. Raises ValueError if it was made otherwise."""
+def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> None:
+    """Make the directory one of these settings. Raises ValueError if it was made with others."""
     path = out / "config.yaml"
-    out.mkdir(parents=True, exist_ok=True)
-    lock = lock_for_writing(out)
     if not path.exists():
         with replacing([path, out / "versions.json"]) as [config, made_with]:
             config.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
             made_with.write((json.dumps(versions, indent=2) + "\n").encode())
-    old = yaml.safe_load(path.read_text()) or {}
+    old = files.read_config(path)
     keys = [key for key in settings if key not in NOT_IDENTITY]
     if changed := [f"{key}: {old.get(key)} -> {settings[key]}" for key in keys if old.get(key) != settings[key]]:
-        os.close(lock)
         raise ValueError(
             f"{out} was made with other settings: {'; '.join(changed)}. Name another --out, or use the old"
         )
-    return lock
 
 
 def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
@@ -152,6 +148,8 @@ def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
 def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
     parent = multiprocessing.parent_process()
+    if parent:
+        end_with(parent.pid)
 
     def tell(traces: int, tokens: int) -> None:
         if parent is None or not parent.is_alive():  # it was killed, and the next start must find nobody at work

@@ -20,9 +20,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, check
 from ownwords.suitability.files import SCORES, Scores
 from ownwords.traces.export import SCHEMAS, table, to_learn
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import check_folder, held, plain_errors, replacing
 
 HIGHER_IS_BETTER = ("grape", "step_logprob", "local_naturalness")
 BY = (*SCORES, "length", "random")
@@ -41,17 +42,17 @@ class Rule:
 
     by: str = "rsr"
     """a score, `length` (the shortest) or `random`"""
-    per_problem: int = 1
+    per_problem: CountOr0 = 1
     """at most so many per problem; 0 for no limit"""
-    share: float = 1.0
+    share: ShareAbove0 = 1.0
     """of those that the limits per problem and source leave, take the best share"""
-    count: int | None = None
+    count: CountOrNone = None
     """take the best so many"""
     correct: bool = False
     """only traces whose verdict is `correct`"""
     balance: bool = False
     """no source gives more than its equal part of the selection"""
-    seed: int = 0
+    seed: Seed = 0
     """of `random`"""
 
     def __post_init__(self) -> None:
@@ -59,12 +60,7 @@ class Rule:
             close = difflib.get_close_matches(self.by, BY, n=1)
             hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(BY)}"
             raise ValueError(f"there is no score {self.by!r}: {hint}")
-        if self.per_problem < 0:
-            raise ValueError(f"per-problem is {self.per_problem}, expected a number from 1 up, or 0 for no limit")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share is {self.share:g}, expected one in (0, 1], as 0.5 for the better half")
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count is {self.count}, expected a whole number from 1 up")
+        check(self)
 
     def value(self, row: dict[str, Any]) -> float | None:
         """What a row is judged by, as the score stands; None where it has none."""
@@ -156,10 +152,9 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
     if len({one.config["student_weights"] for one in scored}) > 1:
         seen = ", ".join(f"{one.path} ({one.config['student']})" for one in scored)
         raise ValueError(f"{seen} hold scores of different students, which do not compare: score all with one")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, expected a directory to write to: name another --out")
-    if (held := [name for name in NAMES if (out / name).exists()]) and not overwrite:
-        raise ValueError(f"{out} holds {', '.join(held)} already: name another --out, or set --overwrite")
+    check_folder(out)
+    if (taken := held(out, NAMES)) and not overwrite:
+        raise ValueError(f"{out} holds {', '.join(taken)} already: name another --out, or set --overwrite")
     rows = [{"scores": str(one.path), **row} for one in scored for row in one.traces()]
     choices = choose(rows, rule)
     if not any(choice.chosen for choice in choices):
@@ -167,7 +162,6 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
         raise ValueError(f"none of {len(rows)} traces is eligible ({number}: {reason}): ask for less")
     summary = {"rule": asdict(rule), "traces": len(rows), "chosen": sum(choice.chosen for choice in choices)}
     summary["by_source"] = dict(sorted(Counter(r["source"] for r, c in zip(rows, choices) if c.chosen).items()))
-    out.mkdir(parents=True, exist_ok=True)
     with plain_errors(out), replacing([out / name for name in NAMES]) as [parquet, jsonl, chosen, told]:
         table_rows = [{**row, **asdict(choice), "by": rule.by} for row, choice in zip(rows, choices, strict=True)]
         pq.write_table(pa.Table.from_pylist(table_rows, schema=CHOICE_SCHEMA), chosen)

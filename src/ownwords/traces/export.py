@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
-from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.files import check_folder, held, plain_errors, replacing
 from ownwords.traces.rows import ARRAYS, clean
 from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
 from ownwords.traces.store import Store
@@ -75,13 +75,11 @@ def export(
     Raises ValueError if a file exists and `overwrite` is not set, DiskFull if there is no room.
     """
     out_dir = Path(out_dir)
-    if out_dir.exists() and not out_dir.is_dir():
-        raise ValueError(f"{out_dir} is a file, expected a directory to write to: name another one")
+    check_folder(out_dir)
     names = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "jsonl")]
-    existing = [name for name in names if (out_dir / name).exists()]
+    existing = held(out_dir, names)
     if existing and not overwrite:
         raise ValueError(f"{out_dir} holds {', '.join(existing)} already: name another directory, or set overwrite")
-    out_dir.mkdir(parents=True, exist_ok=True)
 
     problems = store.problems()
     with plain_errors(out_dir), replacing([out_dir / name for name in names]) as files, ExitStack() as tables:

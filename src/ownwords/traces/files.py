@@ -1,16 +1,21 @@
-"""How files come to be: whole or not at all, one writer to a run directory, and a plain word when the disk is full."""
+"""How files are read and come to be: checked before, whole or not at all, one writer to a directory, nothing of the
+user's in between, and a plain word for what the system refuses."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
+import re
+import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 try:
     import fcntl
@@ -18,48 +23,227 @@ except ImportError:  # Windows: nothing refuses a second writer there
     fcntl = None  # type: ignore[assignment]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM_SAID = re.compile(
+    "|".join(["PytorchStreamWriter failed", *(rf"os error {n}\)|{os.strerror(n)}" for n in _NO_ROOM)])
+)
+"""by libraries that write files of their own, safetensors and torch, in errors of their own kinds"""
 _NO_ROOM_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-_NOT_OURS_SQLITE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_NO_WAY_SQLITE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
+_TAKEN_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+_TEMPORARY = re.compile(r"\.ownwords-[0-9a-f]{16}\.tmp")
+
+
+def _temporary(beside: Path) -> Path:
+    """A name that nobody else uses, on the same disk."""
+    return beside.with_name(f".ownwords-{secrets.token_hex(8)}.tmp")
 
 
 class DiskFull(ValueError):
     """Nothing more can be written; what was committed before is kept."""
 
 
+def in_words(error: BaseException) -> str:
+    """The line for an error that a person can mend: what a ValueError says, or what the system says of a file. Empty
+    for any other error, which is a bug."""
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = (error.strerror or str(error)).lower()
+        return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+    return str(error) if isinstance(error, ValueError) else ""
+
+
+def check_input(path: Path, expected: str) -> None:
+    """Raise ValueError unless `path` is a regular file; a pipe or a device would be waited for without end."""
+    if not path.exists():
+        seen = "a link to nothing" if path.is_symlink() else "no such file"
+        raise ValueError(f"{path}: {seen}, expected {expected}")
+    if not path.is_file():
+        raise ValueError(f"{path} is {_kind(path)}, expected {expected}")
+
+
+def read_text(path: Path, expected: str) -> str:
+    """The UTF-8 text of a regular file. Raises ValueError in one line if there is none."""
+    check_input(path, expected)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}), expected {expected}") from error
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The object in a JSON file. Raises ValueError in one line if there is none."""
+    try:
+        found = json.loads(read_text(path, expected))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error}), expected {expected}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: a JSON {type(found).__name__}, expected {expected}")
+    return found
+
+
+def check_output(path: Path, overwrite: bool = False, option: str = "--out", replace: str | None = None) -> None:
+    """Raise ValueError unless a file can be written at `path`: to be asked before long work. `option`: what names the
+    file; `replace`: the option that would allow to replace it, if there is one."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} exists already and is {_kind(path)}: name another {option}")
+        if not overwrite:
+            way = f"set {replace}" if replace else "remove it"
+            raise ValueError(f"{path} exists already: name another {option}, or {way}")
+    _check_parent(path, option)
+
+
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Raise ValueError unless files can be written into a directory `path`, made or to be made."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
+        if not path.is_dir():
+            raise ValueError(f"{path} is {_kind(path)}, expected a directory to write to: name another {option}")
+    _check_parent(path / "file", option)
+
+
+def held(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the names that are taken in a folder, be it by a link to nothing."""
+    return [name for name in names if os.path.lexists(folder / name)]
+
+
+def foreign(folder: Path, ours: Sequence[str] = ()) -> list[str]:
+    """The names in a folder that are neither `ours`, nor a lock, nor what a killed process was about to write."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return [name for name in names if name not in ("lock", *ours) and not _TEMPORARY.fullmatch(name)]
+
+
+def _check_parent(path: Path, option: str) -> None:
+    there = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not there.is_dir():
+        raise ValueError(f"{there} is {_kind(there)}, expected a directory to write to: name another {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        why = "on a read-only disk" if os.statvfs(there).f_flag & os.ST_RDONLY else "not yours to write to"
+        raise ValueError(f"{there} is {why}: name another {option}")
+
+
+def _kind(path: Path) -> str:
+    if not path.exists():
+        return "a link to nothing"
+    mode = path.stat().st_mode
+    return "a directory" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a pipe or a device"
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[None]:
+    """`path` as a directory. What has to be made of it and of what lies above goes again if the block fails and leaves
+    it empty."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for one in missing:
+            with suppress(OSError):
+                one.rmdir()
+        raise
+
+
 @contextmanager
 def replacing(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
-    """Files to write that take the places of `paths`, together, at the end of the block; if it fails, none does."""
-    temporary = [path.with_name(path.name + ".tmp") for path in paths]
+    """Files to write that take the places of `paths`, together, at the end of the block; if it fails, none does, and
+    nothing is left. A link stays one: what it leads to is replaced."""
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    temporary = {_temporary(target): target for target in targets}
+    with ExitStack() as closing:
+        for parent in dict.fromkeys(target.parent for target in targets):
+            closing.enter_context(folder(parent))
+        try:
+            with ExitStack() as opened:
+                files: list[IO[bytes]] = [opened.enter_context(open(path, "xb")) for path in temporary]
+                yield files
+                for file in files:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if taken := [target for target in targets if target.is_dir()]:
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(taken[0]))
+            for written, target in temporary.items():
+                os.replace(written, target)
+        except OSError as error:  # people know the file by its own name
+            for written, target in temporary.items():
+                if error.filename in (written, str(written)):
+                    error.filename = str(target)
+            raise
+        finally:
+            for written in temporary:
+                with suppress(OSError):
+                    written.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: str) -> None:
+    """One file of text, whole or not at all. Raises DiskFull if there is no room."""
+    with plain_errors(path.parent), replacing([path]) as [file]:
+        file.write(content.encode())
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A directory to fill that is `path` at the end of the block; if it fails, nothing is left. `path` may be there,
+    if it is empty."""
+    with plain_errors(path.parent), folder(path.parent):
+        staged = _temporary(path)
+        try:
+            staged.mkdir()
+            yield staged
+            with suppress(FileNotFoundError):
+                path.rmdir()
+            staged.rename(path)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def undone(paths: Sequence[Path], kept: Callable[[], bool]) -> Iterator[None]:
+    """Files and directories that the block makes. If it fails before there is anything worth keeping, they go again."""
+    missing = [path for path in paths if not os.path.lexists(path)]
     try:
-        with ExitStack() as closing:
-            files: list[IO[bytes]] = [closing.enter_context(open(path, "wb")) for path in temporary]
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for written, path in zip(temporary, paths, strict=True):
-            os.replace(written, path)
-    finally:
-        for written in temporary:
-            written.unlink(missing_ok=True)
+        yield
+    except BaseException:
+        for path in [] if kept() else missing:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
-def lock_for_writing(run_dir: Path, option: str = "--run") -> int:
-    """Take `run_dir/lock` for this process; the descriptor to close for giving it back. The kernel does, if we die.
-    `option`: what names the directory.
+@contextmanager
+def locked(run_dir: Path, option: str = "--run") -> Iterator[None]:
+    """Hold `run_dir/lock` for this process. The kernel gives it back if we die. `option`: what names the directory.
 
     A POSIX record lock and not `flock`: a forked worker that outlives its killed parent would inherit the latter, and
     the run could not go on. The price: it keeps out other processes only, not a second `Store` in this one.
 
     Raises ValueError if another process holds it.
     """
-    lock = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    path = run_dir / "lock"
+    made = not os.path.lexists(path)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(lock, run_dir, option)
+        yield
+    except BaseException:
+        if made and [*run_dir.iterdir()] == [path]:
+            path.unlink()
+        raise
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, run_dir: Path, option: str) -> None:
+    holder = os.read(lock, 200).decode(errors="replace").strip()
+    if holder and not holder.startswith("process "):
+        raise ValueError(f"{run_dir / 'lock'} is no lock of ownwords: name another {option}, or move that file away")
     if fcntl is not None:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(lock, 200).decode(errors="replace").strip()
-            os.close(lock)
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             raise ValueError(
@@ -67,8 +251,7 @@ def lock_for_writing(run_dir: Path, option: str = "--run") -> int:
                 f"or name another {option}"
             ) from None
     os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {platform.node()}\n".encode())
-    return lock
+    os.pwrite(lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
 
 @contextmanager
@@ -79,18 +262,38 @@ def plain_errors(directory: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.DatabaseError, OSError) as error:
+    except Exception as error:
         # the low byte is the kind, the rest its variety
         sqlite_kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if sqlite_kind in _NO_ROOM_SQLITE or getattr(error, "errno", None) in _NO_ROOM:
-            free = shutil.disk_usage(directory).free // 2**20
+        database = directory / "traces.sqlite"
+        if (
+            sqlite_kind in _NO_ROOM_SQLITE
+            or getattr(error, "errno", None) in _NO_ROOM
+            or _NO_ROOM_SAID.search(str(error))
+        ):
             raise DiskFull(
-                f"the disk of {directory} is full or failing ({free} MiB free): everything finished so far is kept; "
-                "free some space and start the same command again"
+                f"the disk of {directory} is full or failing ({_free(directory)} MiB free): everything finished so far "
+                "is kept; free some space and start the same command again"
             ) from error
-        if sqlite_kind in _NOT_OURS_SQLITE:
+        if sqlite_kind in _NO_WAY_SQLITE:
             raise ValueError(
-                f"{directory / 'traces.sqlite'} is damaged or is no trace store ({error}): "
-                "restore it from a copy, or name another --run"
+                f"{database} cannot be used ({error}): are it and its directory yours to write?"
             ) from error
+        if sqlite_kind in _TAKEN_SQLITE:
+            raise ValueError(f"{database} is in use by another program ({error}): wait until it ends") from error
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
+            raise ValueError(damaged(directory, str(error))) from error
         raise
+
+
+def damaged(run_dir: Path, why: str) -> str:
+    """What is said of a run directory whose database cannot be read."""
+    return (
+        f"{run_dir / 'traces.sqlite'} is damaged or is no trace store ({why[:200]}): restore it from a copy, name "
+        f"another --run, or take out what can still be read: ownwords export {run_dir} --salvage --out DIR"
+    )
+
+
+def _free(directory: Path) -> int:
+    there = next(one for one in (directory.absolute(), *directory.absolute().parents) if one.exists())
+    return shutil.disk_usage(there).free // 2**20

@@ -1,12 +1,15 @@
 """How the records lie in SQLite: the tables, and a field of a `Trace` as a cell and back.
 
 Arrays are little-endian bytes of the types of `COLUMNS`. Text: a lone surrogate, which UTF-8 cannot hold, becomes
-U+FFFD; anything else, NUL included, stays as it is.
+U+FFFD; anything else, NUL included, stays as it is. Every row has a checksum of its cells, since SQLite has none: with
+a bit turned, a probability would be read as another one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -15,21 +18,21 @@ import numpy as np
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.trace import Trace
 
-LAYOUT = 1
+LAYOUT = 2
 """of the tables below, as the database's `user_version`; another one is refused, since columns would be missing"""
 SCHEMA = f"""
 PRAGMA user_version = {LAYOUT};
 CREATE TABLE run (
-    config TEXT NOT NULL, identity TEXT NOT NULL, digest TEXT NOT NULL, versions TEXT NOT NULL
+    checksum BLOB NOT NULL, config TEXT NOT NULL, identity TEXT NOT NULL, digest TEXT NOT NULL, versions TEXT NOT NULL
 );
 CREATE TABLE problems (
-    id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL,
-    solution TEXT NOT NULL, metadata TEXT NOT NULL
+    checksum BLOB NOT NULL, id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, kind TEXT NOT NULL,
+    source TEXT NOT NULL, solution TEXT NOT NULL, metadata TEXT NOT NULL
 );
 CREATE TABLE traces (
-    problem_id TEXT NOT NULL REFERENCES problems (id), attempt INTEGER NOT NULL, digest TEXT NOT NULL,
-    finish_reason TEXT NOT NULL, verdict TEXT NOT NULL, judged_by TEXT NOT NULL, seconds REAL NOT NULL,
-    found_by TEXT NOT NULL, privileged TEXT NOT NULL, answer TEXT NOT NULL,
+    checksum BLOB NOT NULL, problem_id TEXT NOT NULL REFERENCES problems (id), attempt INTEGER NOT NULL,
+    digest TEXT NOT NULL, finish_reason TEXT NOT NULL, verdict TEXT NOT NULL, judged_by TEXT NOT NULL,
+    seconds REAL NOT NULL, found_by TEXT NOT NULL, privileged TEXT NOT NULL, answer TEXT NOT NULL,
     answer_text TEXT NOT NULL, thinking TEXT NOT NULL, prompt_ids BLOB NOT NULL, token_ids BLOB NOT NULL,
     source BLOB NOT NULL, teacher_logprob BLOB NOT NULL, student_logprob BLOB NOT NULL, student_rank BLOB NOT NULL,
     pass_mass BLOB NOT NULL, refused_id BLOB NOT NULL, refused_prob BLOB NOT NULL,
@@ -39,6 +42,12 @@ CREATE TABLE traces (
 # the short columns stand first: SQLite reads a row from its start, and the long ones fill many pages
 ARRAYS = {"prompt_ids": np.dtype(np.int32), **COLUMNS}
 TRACE = [field.name for field in fields(Trace)]
+CELLS = {
+    "run": ["config", "identity", "digest", "versions"],
+    "problems": ["id", "question", "answer", "kind", "source", "solution", "metadata"],
+    "traces": [*TRACE, "digest"],
+}
+"""table -> its columns in the order in which their checksum takes them"""
 
 
 def clean(text: str) -> str:
@@ -46,9 +55,32 @@ def clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
-    """Add one row, column name -> cell, within the transaction of the caller."""
-    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+def checksum(cells: Iterable[Any]) -> bytes:
+    """8 bytes that change with any cell, with its type, and with where one ends."""
+    digest = hashlib.blake2b(digest_size=8)
+    for cell in cells:
+        content = cell if isinstance(cell, bytes) else str(cell).encode("utf-8", "surrogatepass")
+        digest.update(f"{type(cell).__name__} {len(content)} ".encode() + content)
+    return digest.digest()
+
+
+def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
+    """Add one row, column name -> cell, within the transaction of the caller; its rowid."""
+    row = {**row, "checksum": checksum(row[name] for name in CELLS[table])}
+    cursor = db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+    return int(cursor.lastrowid or 0)
+
+
+def selected(table: str) -> str:
+    """The beginning of a query for whole rows, as `checked` takes them."""
+    return f"SELECT checksum, {', '.join(CELLS[table])} FROM {table}"
+
+
+def checked(table: str, row: Sequence[Any]) -> dict[str, Any]:
+    """Column name -> cell of a row of a `selected` query. Raises ValueError if it is not as it was written."""
+    if checksum(row[1:]) != row[0]:
+        raise ValueError(f"a row of the table {table} does not fit its checksum")
+    return dict(zip(CELLS[table], row[1:], strict=True))
 
 
 def to_cell(name: str, value: Any) -> Any:
@@ -60,9 +92,9 @@ def to_cell(name: str, value: Any) -> Any:
     return float(value) if name == "seconds" else int(value)
 
 
-def from_cells(row: tuple[Any, ...]) -> Trace:
-    """The trace of one row with the columns `TRACE`."""
-    cells = dict(zip(TRACE, row, strict=True))
+def from_cells(cells: dict[str, Any]) -> Trace:
+    """The trace of a row, column name -> cell."""
+    given = {name: cells[name] for name in TRACE}
     for name, dtype in ARRAYS.items():
-        cells[name] = np.frombuffer(cells[name], dtype=dtype.newbyteorder("<")).astype(dtype)
-    return Trace(**cells)
+        given[name] = np.frombuffer(given[name], dtype=dtype.newbyteorder("<")).astype(dtype)
+    return Trace(**given)

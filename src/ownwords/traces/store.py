@@ -21,9 +21,20 @@ from typing import Any
 import yaml
 
 from ownwords.problems.problem import Problem
-from ownwords.traces.files import lock_for_writing, plain_errors, replacing
-from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, clean, from_cells, insert, to_cell
-from ownwords.traces.trace import Trace
+from ownwords.traces.files import check_folder, damaged, folder, foreign, locked, plain_errors, undone, write_file
+from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
+from ownwords.traces.trace import VERDICTS, Trace
+
+FILES = ("traces.sqlite", "traces.sqlite-wal", "traces.sqlite-shm", "config.yaml", "versions.json")
+"""what a run makes of its directory before the first row"""
+WHOLE = """
+SELECT (SELECT count(*) FROM traces NOT INDEXED) = (SELECT count(*) FROM traces INDEXED BY sqlite_autoindex_traces_1)
+   AND (SELECT count(*) FROM problems NOT INDEXED)
+     = (SELECT count(*) FROM problems INDEXED BY sqlite_autoindex_problems_1)
+   AND NOT EXISTS (SELECT 1 FROM traces WHERE problem_id NOT IN (SELECT id FROM problems))
+"""
+"""Rows stand in a table and in its index: what a torn page takes from one of them is missed by the other. Reads no
+trace, and is one statement, so that a writer cannot come in between."""
 
 
 def digest_of(config: dict[str, Any]) -> str:
@@ -45,14 +56,19 @@ class Store:
                 f"reads {LAYOUT}): read it with that version, or make it anew"
             )
         self._closing = ExitStack()
-        config, identity, self.digest, versions = db.execute(
-            "SELECT config, identity, digest, versions FROM run"
-        ).fetchone()
-        self.config: dict[str, Any] = json.loads(config)
+        self._added: list[int] = []
+        """rowids of what this process has stored"""
+        if not next(self._rows(WHOLE))[0]:
+            raise ValueError(damaged(run_dir, "rows are missing"))
+        found = next(self._whole("run"), None)
+        if found is None:
+            raise ValueError(damaged(run_dir, "its configuration is missing"))
+        self.digest = found["digest"]
+        self.config: dict[str, Any] = json.loads(found["config"])
         """the resolved configuration that the run was made with: dotted key -> JSON value"""
-        self.identity: list[str] = json.loads(identity)
+        self.identity: list[str] = json.loads(found["identity"])
         """the keys of `config` that a trace depends on"""
-        self.versions: dict[str, Any] = json.loads(versions)
+        self.versions: dict[str, Any] = json.loads(found["versions"])
 
     @classmethod
     def open(
@@ -68,23 +84,28 @@ class Store:
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
         if run_dir.exists() and not run_dir.is_dir():
             raise ValueError(f"{run_dir} is a file, not a run directory: name another --run")
-        if not path.exists() and run_dir.exists() and (found := sorted({p.name for p in run_dir.iterdir()} - {"lock"})):
+        check_folder(run_dir, "--run")
+        if not os.path.lexists(path) and (found := foreign(run_dir)):
             raise ValueError(
                 f"{run_dir} is not empty and no run directory (it holds {found[0]}, but no traces.sqlite): "
                 "name another --run"
             )
-        run_dir.mkdir(parents=True, exist_ok=True)
         with plain_errors(run_dir), ExitStack() as closing:
-            closing.callback(os.close, lock_for_writing(run_dir))
+            closing.enter_context(folder(run_dir))
+            closing.enter_context(locked(run_dir))
+            rows: list[int] = []
+            closing.enter_context(undone([run_dir / name for name in FILES], lambda: bool(rows)))
             db = sqlite3.connect(path)
             closing.callback(db.close)
+            made = _has_run(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            if not _has_run(db):
+            if not made:
                 _create(db, config, versions, keys)
             store = cls(run_dir, db)
             store._refuse_another(config, keys)
             store._write_for_people()
+            store._added = rows
             store._closing = closing.pop_all()
         return store
 
@@ -127,7 +148,7 @@ class Store:
                     "Its stored verdicts hold for the old ones: use these, or name another --run"
                 )
             cells = {name: to_cell(name, getattr(trace, name)) for name in TRACE}
-            insert(db, "traces", {**cells, "digest": self.digest})
+            self._added[:] = [insert(db, "traces", {**cells, "digest": self.digest})]
 
     def done(self) -> set[tuple[str, int]]:
         """(problem id, attempt) of everything stored."""
@@ -139,21 +160,23 @@ class Store:
         for problem_id, attempt, verdict in self._rows(
             "SELECT problem_id, attempt, verdict FROM traces ORDER BY problem_id, attempt"
         ):
+            if verdict not in VERDICTS:
+                raise ValueError(damaged(self.run_dir, f"a verdict is {verdict!r}"))
             verdicts.setdefault(problem_id, {})[attempt] = verdict
         return verdicts
 
     def problems(self) -> dict[str, Problem]:
         """problem id -> problem, of all that have a trace, in the order in which they were stored."""
-        rows = self._rows("SELECT id, question, answer, kind, source, solution, metadata FROM problems ORDER BY rowid")
-        return {
-            id_: Problem(question, answer, kind, source, solution, json.loads(metadata))
-            for id_, question, answer, kind, source, solution, metadata in rows
-        }
+        found = {}
+        for row in self._whole("problems", "ORDER BY rowid"):
+            problem_id, row["metadata"] = row.pop("id"), json.loads(row["metadata"])
+            found[problem_id] = Problem(**row)
+        return found
 
     def traces(self, problem_id: str | None = None) -> Iterator[Trace]:
         """All traces, or those of one problem, one at a time, in the order of (problem id, attempt)."""
         where, values = ("", []) if problem_id is None else ("WHERE problem_id = ?", [problem_id])
-        for row in self._rows(f"SELECT {', '.join(TRACE)} FROM traces {where} ORDER BY problem_id, attempt", values):
+        for row in self._whole("traces", f"{where} ORDER BY problem_id, attempt", values):
             yield from_cells(row)
 
     def __len__(self) -> int:
@@ -166,12 +189,21 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: Any) -> None:
+        """Close; a run that fails before its first row leaves no directory."""
+        self._closing.__exit__(*error)
 
     def _rows(self, query: str, values: list[Any] | None = None) -> Iterator[tuple[Any, ...]]:
         with plain_errors(self.run_dir):
             yield from self._db.execute(query, values or [])
+
+    def _whole(self, table: str, rest: str = "", values: list[Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Whole rows of a table, column name -> cell. Raises ValueError at one that is not as it was written."""
+        for row in self._rows(f"{selected(table)} {rest}", values):
+            try:
+                yield checked(table, row)
+            except ValueError as error:
+                raise ValueError(damaged(self.run_dir, str(error))) from None
 
     def _refuse_another(self, config: dict[str, Any], keys: list[str]) -> None:
         old = {key: _json(self.config[key]) for key in self.identity}
@@ -186,12 +218,15 @@ class Store:
         config = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         for name, text in (("config.yaml", config), ("versions.json", json.dumps(self.versions, indent=2) + "\n")):
             if not (self.run_dir / name).exists():
-                with replacing([self.run_dir / name]) as [file]:
-                    file.write(text.encode())
+                write_file(self.run_dir / name, text)
 
 
 def _has_run(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'run'").fetchone()[0])
+    """False for an empty database. Raises ValueError for one of somebody else's."""
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    if tables and "run" not in tables:
+        raise ValueError(f"traces.sqlite holds other tables than those of a run ({tables[0]}): name another --run")
+    return bool(tables)
 
 
 def _create(db: sqlite3.Connection, config: dict[str, Any], versions: dict[str, Any], identity: list[str]) -> None:

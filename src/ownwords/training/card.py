@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ownwords.process import versions
-from ownwords.traces.files import replacing
+from ownwords.traces.files import write_file
 
 if TYPE_CHECKING:
     from ownwords.training.run import Prepared
@@ -29,8 +29,7 @@ SETTINGS = (
 
 def write_card(out: Path, prepared: Prepared, history: list[dict[str, Any]]) -> None:
     """`out/README.md`. `history`: what the trainer logged."""
-    with replacing([out / "README.md"]) as [file]:
-        file.write(card(prepared, history).encode())
+    write_file(out / "README.md", card(prepared, history))
 
 
 def card(prepared: Prepared, history: list[dict[str, Any]]) -> str:

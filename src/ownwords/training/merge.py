@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from transformers import AutoConfig
 
+from ownwords.generation.checkpoints import base_of
 from ownwords.generation.models import load, model_path
+from ownwords.traces.files import check_folder, new_folder
 from ownwords.training.card import merged_card
 
 
@@ -18,17 +20,22 @@ def merge(adapter: Path, out: Path) -> None:
 
     Raises ValueError where `adapter` is none or `out` is taken.
     """
-    settings = adapter / "adapter_config.json"
-    if not settings.is_file():
+    if not (name := base_of(str(adapter), f"the adapter {str(adapter)!r}")):
         raise ValueError(f"{adapter} holds no adapter_config.json: expected the --out of a training with --lora.rank")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_folder(out)
+    if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} exists already: name another --out")
-    name = json.loads(settings.read_text())["base_model_name_or_path"]
     base = load(name, "student", "cpu", "float32")
     own = AutoConfig.from_pretrained(model_path(name, "student"))
-    merged = PeftModel.from_pretrained(base.model, adapter).merge_and_unload()
-    merged.to(own.dtype or torch.float32).save_pretrained(out)
-    base.tokenizer.save_pretrained(out)
-    own.save_pretrained(out)
-    if (card := adapter / "README.md").is_file():
-        (out / "README.md").write_text(merged_card(card.read_text()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        try:
+            merged = PeftModel.from_pretrained(base.model, adapter).merge_and_unload()
+        except UserWarning as missing:
+            raise ValueError(f"{adapter} is incomplete: {' '.join(str(missing).split())[:300]}") from missing
+    with new_folder(out) as made:
+        merged.to(own.dtype or torch.float32).save_pretrained(made)
+        base.tokenizer.save_pretrained(made)
+        own.save_pretrained(made)
+        if (card := adapter / "README.md").is_file():
+            (made / "README.md").write_text(merged_card(card.read_text(encoding="utf-8")), encoding="utf-8")

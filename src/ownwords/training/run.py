@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from transformers import AutoConfig, GenerationConfig
 
 from ownwords.generation.models import Loaded, load, model_path
 from ownwords.process import interruptible, versions
-from ownwords.traces.files import lock_for_writing, plain_errors, replacing
+from ownwords.traces.files import check_folder as check_directory
+from ownwords.traces.files import folder, foreign, locked, new_folder, plain_errors, undone, write_file
 from ownwords.traces.store import Store
 from ownwords.training.card import write_card
 from ownwords.training.config import SCOPE, TrainConfig
@@ -36,6 +38,8 @@ from ownwords.training.trainer import TraceTrainer, make_trainer
 
 PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 RECORD = "training.json"
+LOGS = ("metrics.jsonl", "tensorboard", "student")
+"""what else a training makes beside its checkpoints before it has ended"""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,8 @@ def prepare(config: TrainConfig) -> Prepared:
 
 def check_folder(out: Path, record: dict[str, Any], overwrite: bool) -> None:
     """Raise ValueError unless `out` is new, empty, or a training with this record (with `overwrite`: any training)."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, expected a folder to write to: name another --out")
-    if not out.exists() or not any(out.iterdir()):
+    check_directory(out)
+    if not foreign(out, ["checkpoints"]) and not foreign(out / "checkpoints"):
         return
     old = read_record(out)
     if old is None:
@@ -108,6 +111,16 @@ def check_folder(out: Path, record: dict[str, Any], overwrite: bool) -> None:
             f"{out} holds a training with other settings: {changes}. Name another --out, use the old values, or start "
             "anew with --overwrite"
         )
+    if overwrite and (stray := _foreign(out, old)):
+        raise ValueError(f"{stray} is not of the training in {out}: move it away, or name another --out")
+
+
+def _foreign(out: Path, record: dict[str, Any]) -> Path | None:
+    """What no training put into its folder; None if there is nothing of the kind."""
+    ours = {RECORD, *LOGS, "checkpoints", *record.get("files", [])}
+    others = [out / name for name in foreign(out, sorted(ours))]
+    inside = [out / "checkpoints" / name for name in foreign(out / "checkpoints")]
+    return next(iter([*others, *(path for path in inside if _step(path) is None)]), None)
 
 
 def read_record(out: Path) -> dict[str, Any] | None:
@@ -116,7 +129,7 @@ def read_record(out: Path) -> dict[str, Any] | None:
         record = json.loads((out / RECORD).read_text())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and "decides" in record else None
+    return record if isinstance(record, dict) and isinstance(record.get("decides"), dict) else None
 
 
 def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
@@ -126,26 +139,29 @@ def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress
     check_folder(out, prepared.record, config.overwrite)
     state.wait_for_everyone()  # before the first of them writes into a folder that the others find empty
     checkpoints = out / "checkpoints"
-    with ExitStack() as closing:
+    with plain_errors(out), ExitStack() as closing:
         if state.is_main_process:
-            checkpoints.mkdir(parents=True, exist_ok=True)
-            closing.callback(os.close, lock_for_writing(checkpoints, "--out"))
+            closing.enter_context(folder(checkpoints))
+            closing.enter_context(locked(checkpoints, "--out"))
             if config.overwrite:
-                _clear(out, checkpoints / "lock")
+                _clear(out)
+            made = [out / name for name in (RECORD, *LOGS)]
+            closing.enter_context(undone(made, lambda: last_checkpoint(checkpoints) is not None))
             if read_record(out) is None:
-                _write_record(prepared, ended=False)
+                _write_record(prepared)
         state.wait_for_everyone()
-        with plain_errors(out):
-            return read_record(out)["ended"] or _train(prepared, checkpoints, tell)
+        return read_record(out)["ended"] or _train(prepared, checkpoints, tell)
 
 
-def _clear(out: Path, lock: Path) -> None:
-    """Delete the training in `out` but for the lock that we hold."""
-    for path in [*out.iterdir(), *lock.parent.iterdir()]:
-        if path.is_dir() and path != lock.parent:
+def _clear(out: Path) -> None:
+    """Delete the training in `out`, and nothing else, but for the lock that we hold."""
+    record = read_record(out) or {}
+    mine = [out / name for name in (*record.get("files", []), *LOGS, RECORD)]
+    for path in [*mine, *(path for path in (out / "checkpoints").iterdir() if _step(path) is not None)]:
+        if path.is_dir():
             shutil.rmtree(path)
-        elif path.is_file() and path != lock:
-            path.unlink()
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], None]) -> bool:
@@ -159,7 +175,7 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
     state.wait_for_everyone()
     if state.is_main_process:
         cut_metrics(out / "metrics.jsonl", after=done)
-        for torn in [path for path in checkpoints.glob("checkpoint-*") if _step(path) > done]:
+        for torn in [path for path in checkpoints.iterdir() if (_step(path) or 0) > done]:
             shutil.rmtree(torn)
     # several processes cannot agree on the step at which each was asked: there Ctrl-C cuts, and checkpoints are kept
     with interruptible() if prepared.processes == 1 else nullcontext(lambda: False) as interrupted:
@@ -170,17 +186,21 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
         if trainer.state.global_step < prepared.steps:
             return False
-    _save(trainer, prepared, generation_config)
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if state.is_main_process:
-        write_card(out, prepared, trainer.state.log_history)
-        _write_record(prepared, ended=True)
+        shutil.rmtree(out / "student", ignore_errors=True)  # of a start that was killed
+        with new_folder(out / "student") as made:
+            _save(made, weights, trainer, prepared, generation_config)
+            write_card(made, prepared, trainer.state.log_history)
+        _move_up(prepared, out / "student")
     state.wait_for_everyone()
     return True
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
     """The latest checkpoint that was written whole: its last file, the trainer's state, can be read."""
-    for path in sorted(checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
+    numbered = [path for path in checkpoints.iterdir() if _step(path) is not None]
+    for path in sorted(numbered, key=_step, reverse=True):  # type: ignore[arg-type]
         try:
             json.loads((path / "trainer_state.json").read_text())
             return path
@@ -189,33 +209,47 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
     return None
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+def _step(checkpoint: Path) -> int | None:
+    """After which step a checkpoint was written; None for what is none."""
+    found = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
+    return int(found[1]) if found and checkpoint.is_dir() else None
 
 
-def _save(trainer: TraceTrainer, prepared: Prepared, generation_config: GenerationConfig) -> None:
+def _save(
+    out: Path, weights: dict[str, torch.Tensor], trainer: TraceTrainer, prepared: Prepared, generated: GenerationConfig
+) -> None:
     """The student as it came but for its weights: own type, configuration, tokenizer and template. TRL would leave
     its `use_cache: false` and the type it trained in."""
-    config, out = prepared.config, prepared.config.out
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    if not PartialState().is_main_process:
-        return
+    config = prepared.config
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    model.generation_config = generation_config
+    model.generation_config = generated
     dtype = torch.float32 if config.lora.rank else prepared.own_dtype
     cast: dict[int, torch.Tensor] = {}  # by place in memory: tied weights stay tied, and are written once
     for name, w in weights.items():
         weights[name] = cast.setdefault(w.data_ptr(), w.to(dtype) if w.is_floating_point() else w)
     model.save_pretrained(out, state_dict=weights)
-    generation_config.save_pretrained(out)
+    generated.save_pretrained(out)
     prepared.student.tokenizer.save_pretrained(out)
     if not config.lora.rank:
         AutoConfig.from_pretrained(model_path(config.student, "student")).save_pretrained(out)
 
 
-def _write_record(prepared: Prepared, ended: bool) -> None:
+def _move_up(prepared: Prepared, student: Path) -> None:
+    """Take the finished files from their folder to the one that was asked for. The record names them first, so that
+    whoever overwrites this training knows what is its own."""
+    files = sorted(path.name for path in student.iterdir())
+    _write_record(prepared, files)
+    for name in files:
+        os.replace(student / name, student.parent / name)
+    student.rmdir()
+    _write_record(prepared, files, ended=True)
+
+
+def _write_record(prepared: Prepared, files: Sequence[str] = (), ended: bool = False) -> None:
+    """`files`: what of the folder is the student."""
     record = {
         "ended": ended,
+        "files": [*files],
         "decides": prepared.record,
         "config": prepared.config.flat(),
         "versions": versions(*PACKAGES),
@@ -224,8 +258,7 @@ def _write_record(prepared: Prepared, ended: bool) -> None:
         "masked": prepared.data.masked,
         "steps": prepared.steps,
     }
-    with replacing([prepared.config.out / RECORD]) as [file]:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_file(prepared.config.out / RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def _students_name(config: TrainConfig) -> str:

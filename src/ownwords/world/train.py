@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import pickle
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from ownwords.traces.files import check_folder, foreign, new_folder, plain_errors, replacing
 from ownwords.world.data import IGNORE, Mixture, stream
 from ownwords.world.tokenizer import train_tokenizer
 
@@ -85,13 +87,16 @@ class Trainer:
         self.recipe, self.tokenizer, self.folder, self.device = recipe, tokenizer, folder, device
         self.compile = compile
         self.tokens, self.steps, self.seconds, self.position = 0, 0, 0.0, (0, 0)
-        folder.mkdir(parents=True, exist_ok=True)
         self.state_file = folder / "state.pt"
-        if self.state_file.exists():
+        check_folder(folder)
+        if self.state_file.is_file():
             self._load()
-        else:
-            torch.manual_seed(recipe.seed)
-            self._build(recipe.layers_at_start, None)
+            return
+        if stray := foreign(folder, ["tokenizer"]):
+            raise ValueError(f"{folder} is not empty and no training (it holds {stray[0]}): name another --out")
+        torch.manual_seed(recipe.seed)
+        self._build(recipe.layers_at_start, None)
+        self.save()  # from now on the folder is known for a training
 
     def _build(self, layers: int, weights: dict[str, torch.Tensor] | None) -> None:
         self.layers = layers
@@ -126,7 +131,13 @@ class Trainer:
         return F.cross_entropy(logits.flatten(0, 1), labels_BT[:, 1:].flatten(), ignore_index=IGNORE)
 
     def _load(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
+        try:
+            state = torch.load(self.state_file, weights_only=True)
+            recipe = state["recipe"]
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{self.state_file} is no state of a training, or damaged: name another --out") from error
+        if recipe != repr(self.recipe):
+            raise ValueError(f"{self.folder} holds a training by another recipe ({recipe}): name another --out")
         self._build(state["layers"], None)
         with torch.no_grad():
             for name, p in self.masters.items():
@@ -139,6 +150,7 @@ class Trainer:
 
     def save(self) -> None:
         state = {
+            "recipe": repr(self.recipe),
             "layers": self.layers,
             "masters": {n: p.detach() for n, p in self.masters.items()},
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -147,9 +159,8 @@ class Trainer:
             "seconds": self.seconds,
             "position": list(self.position),
         }
-        part = self.state_file.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.state_file)
+        with plain_errors(self.folder), replacing([self.state_file]) as [file]:
+            torch.save(state, file)
 
     @torch.no_grad()
     def _publish(self) -> None:
@@ -211,9 +222,12 @@ class Trainer:
         self.save()
 
     def export(self, folder: Path) -> None:
-        """Write the model as a `transformers` folder with bf16 safetensors."""
-        self.model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
+        """Write the model as a `transformers` folder with bf16 safetensors, in place of an earlier one of this
+        training."""
+        shutil.rmtree(folder, ignore_errors=True)
+        with new_folder(folder) as made:
+            self.model.save_pretrained(made, safe_serialization=True)
+            self.tokenizer.save_pretrained(made)
 
 
 def world_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -1,0 +1,1 @@
+"""What goes wrong around the program, tried by the hundred: see `__main__`."""

@@ -1,0 +1,21 @@
+"""The console that commands print to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+from rich.status import Status
+from rich.text import Text
+
+
+class Console(RichConsole):
+    """rich's, printing text as it stands: [brackets] in a path are no markup, :words: no emoji, numbers no colours."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
+
+    def status(self, status: RenderableType, **settings: Any) -> Status:  # type: ignore[override]
+        """A spinner beside a text, which is none of markup either."""
+        return super().status(Text(status) if isinstance(status, str) else status, **settings)
