@@ -199,7 +199,7 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
 def test_numbers_of_attempts_say_what_was_shown():
     assert [shown_at(a) for a in (0, 999, 1000, 1999, 2000, 2999)] == ["", "", *["answer"] * 2, *["solution"] * 2]
     assert all(first % MOST == 0 for first in PRIVILEGED.values())
-    with pytest.raises(ValueError, match="1001 attempts per problem, expected at most 1000"):
+    with pytest.raises(ValueError, match="attempts is 1001, expected a whole number from 1 to 1000"):
         GenerateConfig(run=Path("x"), attempts=1001)
 
 
