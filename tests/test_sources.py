@@ -465,6 +465,11 @@ def test_files_in_public_layouts(data, name):
     assert all(p.question.count(p.metadata["options"][1]) for p in problems)
 
 
+def test_boxes_without_braces(data):
+    problems = load_problems(str(data / "layouts/math.jsonl"))
+    assert [(p.kind, p.answer) for p in problems] == [("math", "7"), ("math", r"\frac13"), ("math", "5")]
+
+
 def test_letters_of_real_benchmarks(data):
     """Three problems of MATH-500 are multiple choice in their own words."""
     problems = [p for p in load_problems(str(data / "math500/test.jsonl")) if p.kind == "choice"]
