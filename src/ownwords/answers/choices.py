@@ -28,6 +28,12 @@ def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool] | No
     return place, rest, bool(found["round"] or found["mark"] or found["said"])
 
 
+def read_letter(answer: str) -> tuple[str, str] | None:
+    """(letter, the text after it) where an answer begins with an option's letter."""
+    found = read_label(answer, LETTERS)
+    return (LETTERS[found[0]], found[1]) if found else None
+
+
 def _plain(answer: str) -> str:
     return tidy(answer).strip("*` ")
 
