@@ -51,7 +51,7 @@ def evaluate(
         if eval_results:
             check_eval_results(eval_results, config.benchmark, overwrite)
         prepared = prepare(config)
-    console.print(_plan(prepared))
+    console.print(_plan(prepared), markup=False)
     if dry_run:
         return 0
     with live_progress(console) as tell:

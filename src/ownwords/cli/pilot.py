@@ -51,7 +51,7 @@ def pilot(
         console.print(f"interrupted: what was made is in {config.run}; a pilot is timed and has to start anew")
         return INTERRUPTED
     console.print(pilot_table(made))
-    console.print(_advice(made))
+    console.print(_advice(made), markup=False)
     return 0
 
 

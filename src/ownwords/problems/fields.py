@@ -21,7 +21,7 @@ from ownwords.problems.problem import Problem
 QUESTION_NAMES = ("question", "problem", "query", "prompt", "instruction", "input")
 ANSWER_NAMES = (
     "answer", "final_answer", "expected_answer", "ground_truth", "reward_model.ground_truth", "target", "label",
-    "answerkey", "correct", "correct answer", *INDEX_NAMES,
+    "answerkey", "correct", "correct answer", "correct_answer", *INDEX_NAMES,
 )  # fmt: skip
 SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
 LONGEST = 10**6
@@ -76,6 +76,8 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
 def _question(row: dict[str, Any], field: str | None) -> str:
     key = _key(row, "question", field, QUESTION_NAMES)
     question = _get(row, key)
+    if isinstance(question, dict) and isinstance(question.get("stem"), str):  # the original ARC
+        question = question["stem"]
     if isinstance(question, list) and question and all(isinstance(m, dict) for m in question):  # messages
         question = next((m.get("content") for m in reversed(question) if m.get("role") == "user"), None)
     if not isinstance(question, str) or not question.strip():
