@@ -31,15 +31,15 @@ ROWS = [
     ("reference", "output", "settings", "verdict", "found_by", "rule"),
     [
         ("18", "So she has 18 left.", {}, "correct", "number", "text"),
-        ("\\frac{1}{2}", "The answer is 0.5.", {}, "correct", "stated", "leaf"),
-        ("18", "So she has \\boxed{17}.", {}, "incorrect", "boxed", "leaf"),
+        ("\\frac{1}{2}", "The answer is 0.5.", {}, "correct", "stated", "number"),
+        ("18", "So she has \\boxed{17}.", {}, "incorrect", "boxed", "number"),
         ("18", "I do not know.", {}, "unparsable", "", ""),
         ("18", "The answer is 18.", {"answer_from": "boxed"}, "unparsable", "", ""),
         ("18", "18.0", {"answer_from": "whole"}, "correct", "whole", "text"),
         ("B", "So (B) is correct.", {"kind": "choice"}, "correct", "stated", "choice"),
         ("B", "The answer is 15.", {"options": ["12", "15"]}, "correct", "stated", "choice"),
         ("15", "The answer is (B).", {"options": ["A) 12", "B) 15"]}, "correct", "stated", "choice"),
-        ("5", "<think>The answer is 5.</think>The answer is 6.", {}, "incorrect", "stated", "leaf"),
+        ("5", "<think>The answer is 5.</think>The answer is 6.", {}, "incorrect", "stated", "number"),
         ("5", "<think>The answer is 5.", {}, "unparsable", "", ""),
         ("5", "<mull>6</mull>The answer is 5.", {"closing": "</mull>"}, "correct", "stated", "text"),
     ],
@@ -87,7 +87,7 @@ def test_the_package_is_light_and_judge_is_no_module():
 def test_a_checker_tells_the_rule_and_the_readings():
     with Checker() as checker:
         said = checker.decide(Problem("q", "\\frac{1}{2}"), "0.50").result()
-        assert (said.verdict, said.rule, said.answer) == ("correct", "leaf", "1/2")
+        assert (said.verdict, said.rule, said.answer) == ("correct", "number", "1/2")
         assert checker.decide(Problem("q", "18"), None).result().verdict == "unparsable"
 
 
