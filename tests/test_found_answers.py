@@ -33,6 +33,14 @@ def test_rows_with_a_reason(row):
     assert (verdict(row) == "correct") == (row["want"] == "correct")
 
 
+def test_pairs_of_what_broke(data):
+    """The pairs that are whole outputs."""
+    pairs = [json.loads(line) for line in (data / "answers/pairs.jsonl").read_text().splitlines()]
+    rows = [row for row in pairs if "text" in row]
+    assert len(rows) > 20
+    assert [row for row in rows if (verdict(row) == "correct") != (row["want"] == "correct")] == []
+
+
 # right: R is the reference, W another value that a model might have reached on its way
 RIGHT = [
     # Minerva's prompt, and what base models go on with

@@ -43,6 +43,8 @@ STRONG = re.compile(r"(?:so|thus|therefore|hence|finally|in (?:total|conclusion)
 TAIL = 4000
 """characters at the end that are read"""
 DISPLAY = re.compile(r"\\\[((?:(?!\\\[).){1,400}?)\\\]|\$\$([^$]{1,400})\$\$", re.DOTALL)
+UNFINISHED = re.compile(r"[\W_]*\d(?:[\d.,]*\d)?(?:\s*[-+*×]\s*\W?\d(?:[\d.,]*\d)?)+[.$\s]*")
+"""a sum that a sentence ends with and does not work out"""
 LOOPED, LOOPED_FORM = 3, 8
 """how often a sentence, or a sentence but for its numbers, may stand in a text that is no loop"""
 
@@ -102,7 +104,7 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
         return (letter, "letter") if letter else None
     last = _last_sentence(lines)
     number = conclusion_of(last) if last and not _loops(text, last) else None
-    return (number, "number") if number else None
+    return (number, "number") if number and not UNFINISHED.fullmatch(number) else None
 
 
 def _in_line(display: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ownwords.answers.runs import undressed
 from ownwords.answers.text import is_words
-from ownwords.answers.values import SENTENCE_END, choice_of, conclusion_of, value_of
+from ownwords.answers.values import SENTENCE_END, conclusion_of, value_of
 
 PASSAGE = 500
 """characters after a cue that are read"""
@@ -30,7 +30,9 @@ CUE = re.compile(
     r" (?=\*{0,2}(?:(?:option|answer) )?\(?[A-J]\b))"
     rf"|(?P<choose>\b{GOOD} {RESULTS}\b[\"'*_]{{0,4}} ?:)"
     r"|(?P<reversed>\b(?:is|are) (?:the|our|my) (?:final |correct |right |best )?answer\b)"
-    r"|(?P<letter>(?:\b(?:option|choice|answer)s? )?(?:\([A-J]\)|\b[A-J]\b)\*{0,2} is "
+    # `Vitamin C is the best source` names no option
+    r"|(?P<letter>(?:\b(?:option|choice|answer|letter|so|thus|therefore|hence|that)s?,? (?:\([A-J]\)|[A-J])|\([A-J]\)"
+    r"|(?:^|(?<=[.:;!?] ))[A-J])\*{0,2} is "
     r"(?:the )?(?:(?:correct|right|best|final)\b|answer\b))",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -109,7 +111,7 @@ def _statement(text: str, cue: re.Match[str], end: int, kind: str) -> Statement:
     if SUPPOSED.search(before) or ("would" in cue[0] and IF.search(before)):
         value = None
     elif name == "letter":
-        value = choice_of(cue[0][: cue[0].lower().rindex(" is ")]) if kind == "choice" else None
+        value = re.findall(r"[A-Ja-j]\b", cue[0][: cue[0].lower().rindex(" is ")])[-1] if kind == "choice" else None
     elif name == "reversed":
         value = conclusion_of(re.split(r"[.!?]\s|\n", before)[-1]) if kind != "choice" else None
     elif name == "chosen" and kind != "choice":
