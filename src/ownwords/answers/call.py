@@ -30,7 +30,8 @@ class Judged:
     found_by: str
     """how it was found: `boxed`, `marked`, `stated`, `printed`, `letter`, `number` or `whole`; empty for none"""
     rule: str
-    """what decided: `text`, `choice`, `leaf` (a number or formula), `many`, `region`, ...; empty for nothing"""
+    """what decided: `text`, `choice`, `gym`, or what the reference was read as (`number`, `formula`, ...); empty if
+    nothing did"""
     reference_read: str
     """how the reference was read"""
     answer_read: str

@@ -33,7 +33,7 @@ CUE = re.compile(
     # `Vitamin C is the best source` names no option
     r"|(?P<letter>(?:\b(?:option|choice|answer|letter|so|thus|therefore|hence|that)s?,? (?:\([A-J]\)|[A-J])|\([A-J]\)"
     r"|(?:^|(?<=[.:;!?] ))[A-J])\*{0,2} is "
-    r"(?:the )?(?:(?:correct|right|best|final)\b|answer\b))",
+    r"(?:the )?(?:(?:correct|right|best|final)\b|answer\b)(?! (?:only|if|when)\b))",
     re.IGNORECASE | re.MULTILINE,
 )
 WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textnormal|mathrm|mathbf|mbox)\s?\{([^{}]*)\}")

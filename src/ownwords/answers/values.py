@@ -27,7 +27,8 @@ FILLER = re.compile(
     re.IGNORECASE,
 )
 REASON = re.compile(
-    r"[,;.]?\s+\(?(?i:because|since|as (?:it|the|we|this|they|that|there)|which|so|given|due to|but|rather than|"
+    r"[,;.]?\s+\(?(?i:because|since|as (?:it|the|we|this|they|that|there|required|desired)"
+    r"|which|so|given|due to|but|rather than|"
     r"instead of|(?:and )?not|i\.e\.)(?!\w)|\s+[-–—]+\s+(?=[A-Za-z]{2})|[.!]\s+(?=[A-Z][a-z]|I\b|\$|\\[(\[])"
 )
 ROUNDED = re.compile(r"(≈|\\approx(?![a-z]))")
@@ -42,7 +43,7 @@ NO_UNIT = frozenset(
 )
 CHANGING = frozenset("plus minus times divided multiplied mod squared cubed factorial and or".split())
 """words after a number that make another number of it"""
-JOINING = CHANGING | frozenset("to out in over of by".split())
+JOINING = CHANGING | frozenset("to out in over of by more less fewer than past before after until".split())
 """words between two numbers that make one thing of them"""
 SCALED = frozenset("square cubic sq cu hundred thousand million billion trillion dozen".split())
 """what stands between a number and its unit"""
@@ -64,6 +65,15 @@ LINKING = VERBS | frozenset(
 """words before the number that a sentence comes to"""
 TWO = re.compile(r"\band\b.*\b(?:is|are|was|were)\b")
 COMPOUND = re.compile(r" ?([a-zA-Z]+),? (?:and )?")
+DOUBT = re.compile(
+    r"(?:\b(?:not|cannot|never|(?:might|may|could) be|negative|minus|suppose|assum\w+|let)|n't)\b[^=]*$"
+    r"|^if\b[^,]*$|^(?:first|given|we need|to find)\b",
+    re.IGNORECASE,
+)
+"""before a number: it is denied, supposed or asked for, or the next word belongs to it"""
+EQUALS = re.compile(r"\s+(?:is equal to|equals)\s+")
+ARTICLE = re.compile(r"\b([aAI]) =")
+"""a letter all the same"""
 ABOUT = re.compile(
     r"(?<=[\d}$)%])\s*\((?:or|about|approx|which|i\.e\.|≈)[^()]*\)"
     r"|(?<=[\d}$)%]),?\s+(?:or|which is)\s+(?:about|approximately|roughly)\s.*"
@@ -89,7 +99,7 @@ def value_of(passage: str, kind: str) -> str | None:
         return None
     if kind == "choice":
         return choice_of(text)
-    text = ABOUT.sub("", text)
+    text = _spelled(text)
     span = SPAN.match(text)
     start = span.end() if span else 0
     reason = REASON.search(text, start)
@@ -120,7 +130,10 @@ def choice_of(text: str) -> str | None:
         about = first and first[0].lower() in NO_VALUE and len(text.split()) < 3
         return text if text and len(text) < 200 and not about else None
     letter, rest = (found["round"] or found["upper"] or found["lower"]), found["rest"]
-    if re.match(r"[\s,/&]*(?:(?:and|or)\b\s*|[,/&]\s*)(?:\(?[A-J]\)?|\([a-j]\))(?![\w'])", rest):
+    if re.match(
+        r"[\s,/&]*(?:(?:and|or)\b\s*(?:maybe |also |option )?|[,/&]\s*)(?:\(?[A-J]\)?|\([a-j]\))(?![\w'])",
+        rest,
+    ):
         return bare[:80]  # two letters
     reason = REASON.search(rest)
     said = rest[: reason.start()] if reason else rest
@@ -140,7 +153,7 @@ def conclusion_of(sentence: str) -> str | None:
     text = re.sub(
         r"[\s,]+(?:is|as) (?:the|our|my) (?:final |correct |required |right )?(?:answer|solution|result)\b.*",
         "",
-        ABOUT.sub("", text),
+        _spelled(text),
     )
     runs = runs_of(text)
     if not runs:
@@ -155,6 +168,8 @@ def conclusion_of(sentence: str) -> str | None:
         return text[chain[0][0] : chain[-1][1]] if len(chain) == len(runs) else None
     if "=" in text and (result := _result_of(text, runs)):
         return result
+    if DOUBT.search(text[: runs[-1][0]]):
+        return None
     begin, end = runs[-1]
     for run in runs[-2::-1]:
         if not _compound(text[run[1] : begin]):
@@ -198,6 +213,11 @@ def _result_of(text: str, runs: list[tuple[int, int]]) -> str | None:
         first, unit = _side(run), _with_unit(text[ahead[last][0] : ahead[last][1]], text[ahead[last][1] :])
         return unit if not last else first + text[end : ahead[last][0]] + (unit or "")
     return None
+
+
+def _spelled(text: str) -> str:
+    """A passage with `equals` as its sign and without a second form of its value."""
+    return ARTICLE.sub(r"\1=", EQUALS.sub(" = ", ABOUT.sub("", text)))
 
 
 def _compound(between: str) -> bool:

@@ -143,8 +143,7 @@ class GenerateConfig:
     check_deadline: Deadline = 5.0
     """an answer that takes the checker longer gets the verdict timeout; seconds"""
     answer_from: Literal["boxed", "any"] = "boxed"
-    """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it, down to its
-    last number"""
+    """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of stating it"""
     judge_url: str | None = None
     """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (questions and answers are
     sent there), as http://localhost:8000/v1"""
