@@ -10,9 +10,12 @@ from ownwords.answers.values import LETTER, SENTENCE_END, choice_of, conclusion_
 TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end|EOT)\|>|</s>|<eos>|<end_of_turn>")
 """words that end a turn"""
 NEXT = re.compile(
-    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?"
-    r"(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
-    r" ?\d{0,3}(?:\*\*)?:|\n[ \t]*(?:\[INST\]|(?:Question|Problem|Exercise|Example) \d{1,3}[.]?[ \t]*\n)"
+    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?(?:next |another |new )?"
+    r"(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input) ?\d{0,3}(?:\*\*)?:"
+    r"|\n[ \t]*(?:\*\*|#{1,4} |\[)?(?:Question|Problem|Exercise|Example|Instruction)"
+    r"(?: \d{1,3})?(?:\*\*|[\].])?[ \t]*\n"
+    r"|\n[ \t]*\[INST\]|<\|user\|>",
+    re.IGNORECASE,
 )
 """the label of another question, which a base model goes on with after its answer"""
 HOPE = re.compile(r"I hope it is correct\.?", re.IGNORECASE)
@@ -137,7 +140,9 @@ def _letter(lines: list[str]) -> str | None:
     alone = LETTER.fullmatch(undressed(last))
     if alone and not alone["rest"].strip(" .):"):
         return alone["round"] or alone["upper"] or (alone["lower"] if len(lines[-1]) < 4 else None)
-    named = [line for line in lines if re.match(r"[*_]*(?:\([A-J]\)|[A-J][.):]|[A-J]$)", line)]
+    named = [
+        line for line in lines if re.match(r"[*_]*(?:\([A-J]\)|[A-J][.)]|[B-J]:|[A-J]$)", line)
+    ]  # `A:` may be for answer
     return choice_of(lines[0]) if named == lines[:1] else None
 
 
