@@ -283,7 +283,7 @@ WRONG = [
     (("compare", "run", "nowhere"), "nowhere does not exist"),
     (("compare", "run"), "--after requires an argument"),
     (("check-references", "none.jsonl"), "none.jsonl"),
-    (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected at least 1"),
+    (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected"),
     (("generate", "--run", "new", "--teacher", "none"), "expected --gate never"),
 ]
 
