@@ -326,8 +326,11 @@ def test_spellings_that_are_refused_are_told(checker):
     ]  # fmt: skip
     unread, *others = judge_references(problems, checker)
     assert unread.verdicts[unread.problem.answer] == "correct"
-    assert unread.refused == {r"y \equiv 2, x \equiv 1": "unverifiable", r"x \equiv 1 \text{ and } y \equiv 2": "unverifiable",
-                              r"\{x \equiv 1, y \equiv 2\}": "unverifiable"}  # fmt: skip
+    assert unread.refused == {
+        r"y \equiv 2, x \equiv 1": "unverifiable",
+        r"x \equiv 1 \text{ and } y \equiv 2": "unverifiable",
+        r"\{x \equiv 1, y \equiv 2\}": "unverifiable",
+    }
     assert [reference.refused for reference in others] == [{}, {}, {}]
     tried = [set(reference.verdicts) for reference in others]
     assert tried[0] >= {"1.5", r"\frac{3}{2}", r"1\frac{1}{2}", "1.5 hours."}

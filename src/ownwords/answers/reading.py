@@ -31,7 +31,9 @@ COMMA = re.compile(r"[,;]")
 SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 LANGUAGE = re.compile(r"(?<![a-zA-Z\\])(?:is|are|and|or|not|if|for|to|on|than|the)(?![a-zA-Z])", re.IGNORECASE)
 """words that no formula holds, and that would be products of letters"""
-LABEL = re.compile(r"(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)")
+LABEL = re.compile(
+    r"(?!.*\b(?:not|never|wrong|false)\b)(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)"
+)
 MOST_SIGNS = 3
 ANGLE = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 """functions of an angle, whose degrees are no unit of their value"""
