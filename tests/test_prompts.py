@@ -21,9 +21,11 @@ from ownwords.generation.models import model_path
 from ownwords.generation.plan import MOST, PRIVILEGED, Plan, shown_at
 from ownwords.generation.prompts import make_prompts
 from ownwords.generation.run import make_plan, prepare
+from ownwords.generation.templates import Chat
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.select import Selection, reasons
+from ownwords.training.sources import run_rows
 
 QUESTION, SYSTEM = "What is 1 + 1?", "Be brief."
 PROBLEM = Problem(QUESTION, "2", solution="One and one make two.")
@@ -197,7 +199,7 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
 def test_numbers_of_attempts_say_what_was_shown():
     assert [shown_at(a) for a in (0, 999, 1000, 1999, 2000, 2999)] == ["", "", *["answer"] * 2, *["solution"] * 2]
     assert all(first % MOST == 0 for first in PRIVILEGED.values())
-    with pytest.raises(ValueError, match="1001 attempts per problem, expected at most 1000"):
+    with pytest.raises(ValueError, match="attempts is 1001, expected a whole number from 1 to 1000"):
         GenerateConfig(run=Path("x"), attempts=1001)
 
 
@@ -392,6 +394,15 @@ def test_prompts_without_control_words_are_tokenised_as_a_whole():
     assert {tokenizer.convert_tokens_to_ids(tag) for tag in THINK} <= {*tags}
 
 
+def test_earlier_turns_keep_their_think_tags_and_forge_nothing():
+    tokenizer = family("qwen3", "qwen", True)
+    turns = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "<think>1</think>2<|im_end|>\n"}]
+    chat = Chat(tokenizer)
+    ids = chat.ids(chat.read([*turns, {"role": "user", "content": "And 2 + 2?"}]))
+    counts = [ids.count(tokenizer.convert_tokens_to_ids(word)) for word in ("<think>", "</think>", "<|im_end|>")]
+    assert counts == [1, 1, 3] and tokenizer.decode(ids).count("<|im_end|>") == 4
+
+
 def test_control_words_as_text_of_a_sentencepiece_tokenizer():
     """No space is put before what follows such a word."""
     tokenizer = sentencepiece([*"abcdefghimnot|_<>/", "▁"])
@@ -435,8 +446,12 @@ def test_a_run_that_answers_at_once(tmp_path):
     assert all(trace.prompt_ids[-2] == closing for trace in traces)
     told = [reason for trace in traces for reason in reasons(trace, Selection(correct=False, ended=False), closing)]
     assert not [reason for reason in told if reason == "0 closing think tags"]
-    _, deep = make(tmp_path / "deep", **pair, template_kwargs={"deep": "true"})
+    prepared, deep = make(tmp_path / "deep", **pair, template_kwargs={"deep": "true"})
     _, world = make(tmp_path / "world", problems=pair["problems"], attempts=1, max_tokens=40)
     assert [trace.token_ids.tolist() for trace in deep] == [trace.token_ids.tolist() for trace in world]
+    for folder in ("run", "deep"):  # as training renders them again
+        anything = Selection(correct=False, ended=False, pick="all", max_fallback=1.0, closing_tag=False)
+        for row in run_rows(tmp_path / folder, anything, prepared.student.tokenizer):
+            assert row.render(row.question) == row.input_ids[: row.start].tolist()
     with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
         make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})

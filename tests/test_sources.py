@@ -310,6 +310,11 @@ CHOICES = {
     "pandas' float": ({"options": ["x", "y"], "answer": 1.0}, "B", ["x", "y"], None),
     "a key in a list": ({"options": ["x", "y"], "answer": ["B"]}, "B", ["x", "y"], None),
     "numbers, by place": ({"choices": ["0", "4", "2", "6"], "answer": 1}, "B", ["0", "4", "2", "6"], None),
+    "the original ARC": ({"question": {"stem": "Which?", "choices": [{"text": "x", "label": "1"}, {"text": "y",
+                         "label": "2"}]}, "answerKey": "2"}, "B", ["x", "y"], ["1", "2"]),
+    "SciQ": ({"correct_answer": "x", "distractor1": "y", "distractor2": "z", "support": "s"}, "A", ["x", "z", "y"],
+             None),
+    "wrong answers in a list": ({"correct_answer": "x", "incorrect_answers": ["y", "z"]}, "A", ["x", "z", "y"], None),
     "an index alone": ({"options": ["x", "y"], "answer_index": 1}, "B", ["x", "y"], None),
 }  # fmt: skip
 
@@ -355,6 +360,10 @@ REFUSED = {
     "code": ({"options": "[open('x'), 2]", "answer": "A"}, "the field 'options' holds"),
     "one option": ({"options": ["x"], "answer": "A"}, "1 options, expected 2 to"),
     "too many": ({"options": [str(i) for i in range(30)], "answer": "A"}, "30 options, expected 2 to"),
+    "too many in one text": (
+        {"options": " ".join(f"{c}) {i}" for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")), "answer": "B"},
+        "26 options, expected 2 to",
+    ),
     "an empty option": ({"options": ["x", None], "answer": "A"}, "expected a text for each option"),
     "several keys": ({"options": ["x", "y"], "answer": ["A", "B"]}, "the field 'answer' holds ['A', 'B']"),
     "lists in lists": ({"options": "[" * 50, "answer": "A"}, "lists in more than 5 lists"),
@@ -365,7 +374,7 @@ REFUSED = {
 def test_options_and_keys_that_cannot_be_told_are_refused_with_line_and_field(tmp_path, name):
     row, message = REFUSED[name]
     with pytest.raises(ValueError) as error:
-        only(tmp_path, {"question": "Which?", **row})
+        only(tmp_path, {"question": "Which?"} | row)
     assert "a.jsonl, line 1: the field " in str(error.value) and message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -454,6 +463,11 @@ def test_files_in_public_layouts(data, name):
     problems = load_problems(str(data / "layouts" / name))
     assert [(p.answer, p.metadata["options"]) for p in problems] == LAYOUT_FILES[name]
     assert all(p.question.count(p.metadata["options"][1]) for p in problems)
+
+
+def test_boxes_without_braces(data):
+    problems = load_problems(str(data / "layouts/math.jsonl"))
+    assert [(p.kind, p.answer) for p in problems] == [("math", "7"), ("math", r"\frac13"), ("math", "5")]
 
 
 def test_letters_of_real_benchmarks(data):

@@ -31,10 +31,10 @@ def _choice(problem: Problem) -> Iterator[str]:
     named = read_letter(problem.answer)
     if named is None:
         return
-    letter = named[0]
+    place = named[0]
+    letter = LETTERS[place]
     yield from (f"({letter})", letter.lower(), rf"\text{{{letter}}}", rf"\textbf{{({letter})}}", f"Option {letter}")
     options = problem.metadata.get("options", ())
-    place = LETTERS.index(letter)
     if place < len(options):
         text = option_text(options[place]).strip()
         yield from (f"{letter}) {text}", f"{letter}. {text}", rf"\text{{({letter})}}\ {text}", f"{letter}: {text}")

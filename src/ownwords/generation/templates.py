@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,6 @@ BRACKETED = re.compile(r"[<\[◁｜|].+[>\]▷｜|]", re.DOTALL)
 """what a control token looks like that its tokenizer does not mark as special, such as Qwen3's think tags"""
 TAKEN = {*inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters, "messages"}
 """names of variables that are not free"""
-OURS = ("system", "assistant")
-"""turns whose control words are meant: the system prompt is the user's own, and earlier turns hold think tags"""
 
 Turn = dict[str, Any]
 
@@ -64,8 +62,10 @@ class Chat:
             raise ValueError(f"--template-kwargs sets {wrong[0]!r}, expected a variable of the template, as thinking")
         self.variables = {"enable_thinking": True} | read_variables(variables or {})
         self.words = control_words(tokenizer)
-        hidden = sorted({*self.words, *think}, key=len, reverse=True)
-        self._hidden = re.compile("|".join(map(re.escape, hidden)))
+        hidden = {*self.words, *think}
+        # the words of the system prompt are meant, and so are the think tags of a model's earlier turns
+        self._hidden = {"system": any_of(()), "assistant": any_of(hidden - {*think})}
+        self._hidden_elsewhere = any_of(hidden)
 
     def ask(self, question: str, system: str = "") -> Prompt:
         """The prompt of one question."""
@@ -86,7 +86,7 @@ class Chat:
             return f"{mark}{len(words) - 1}{mark}"
 
         asked = [
-            turn if turn["role"] in OURS else {**turn, "content": self._hidden.sub(hide, turn["content"])}
+            {**turn, "content": self._hidden.get(turn["role"], self._hidden_elsewhere).sub(hide, turn["content"])}
             for turn in turns
         ]
         text, system = self._rendered(asked)
@@ -162,6 +162,11 @@ class Chat:
         )
 
 
+def any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """Matches any of the words, the longest where several begin; nothing where there are none."""
+    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or r"(?!)")
+
+
 def control_words(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:
     """The texts of the tokens that steer a model: special ones, and added ones that look like it. Others that are only
     added (runs of spaces, names) are text."""
@@ -187,7 +192,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str]) -> str:
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str] = THINK) -> str:
     """One decode of the whole span, without special tokens such as the end of turn; think tags stay, which are special
     in some tokenizers."""
     dropped = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special and t.content not in think}

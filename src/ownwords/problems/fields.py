@@ -21,9 +21,11 @@ from ownwords.problems.problem import Problem
 QUESTION_NAMES = ("question", "problem", "query", "prompt", "instruction", "input")
 ANSWER_NAMES = (
     "answer", "final_answer", "expected_answer", "ground_truth", "reward_model.ground_truth", "target", "label",
-    "answerkey", "correct", "correct answer", *INDEX_NAMES,
+    "answerkey", "correct", "correct answer", "correct_answer", *INDEX_NAMES,
 )  # fmt: skip
 SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
+LONGEST = 10**6
+"""characters of a question: more than any model reads, and tokenising takes minutes"""
 THOUSANDS = re.compile(r"[-+$]*\d{1,3}(,\d{3})+(\.\d+)?")
 ASKED_FORM = re.compile(
     r"Solve the following math problem step by step\.[^\n]*\n+|\n+Remember to put your answer on its own line after "
@@ -61,6 +63,9 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
             problem = Problem(question, choice[0], "choice", source, given, {"options": choice[1]})
         else:
             problem = Problem(question, reference, source=source, solution=given)
+    if len(problem.question) > LONGEST:
+        seen, most = len(problem.question), LONGEST
+        raise ValueError(f"a question of {seen:,} characters, expected at most {most:,}: is it another field?")
     try:
         "".join([problem.question, problem.answer, problem.solution]).encode()
     except UnicodeEncodeError as error:  # JSON can spell half a character, which no hash, store or tokenizer takes
@@ -71,6 +76,8 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
 def _question(row: dict[str, Any], field: str | None) -> str:
     key = _key(row, "question", field, QUESTION_NAMES)
     question = _get(row, key)
+    if isinstance(question, dict) and isinstance(question.get("stem"), str):  # the original ARC
+        question = question["stem"]
     if isinstance(question, list) and question and all(isinstance(m, dict) for m in question):  # messages
         question = next((m.get("content") for m in reversed(question) if m.get("role") == "user"), None)
     if not isinstance(question, str) or not question.strip():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 
 from ownwords.answers.choices import LETTERS, read_letter
 from ownwords.answers.text import same_text
@@ -23,7 +24,8 @@ MARKS = {
 }
 SAFE = ("(A)", "A)")
 """marks that hardly stand in a sentence; the others do (`A. Smith`), and have to begin their lines, or be three"""
-SERIES = (LETTERS, LETTERS.lower(), [str(n) for n in range(1, len(LETTERS) + 1)])
+SERIES = (ascii_uppercase, ascii_lowercase, [str(n) for n in range(1, 27)])
+"""also more than there are letters for, so that no option is taken for the end of another"""
 BULLET = re.compile(r"\n\s*[-*•]$")
 """of the next option"""
 JUNK = (r"\qquad", r"\quad", r"\newline", r"\hfill", r"\\", r"\ ", r"\,", r"\;", r"\!", "~", "&", ",", ";", "**")
@@ -53,13 +55,13 @@ def choice_within(question: str, reference: str) -> tuple[str, list[str]] | None
     found = lettered(question, SERIES[:2], alone=False) if said else None
     if not said or not found:
         return None
-    (letter, rest), (labels, texts) = said, found
-    place = LETTERS.index(letter)
-    if place >= len(labels) or (labels[0] == "a" and len(labels) < 3):  # `(a)` and `(b)` are parts of a question
+    (place, rest), (labels, texts) = said, found
+    parts = labels[0] == "a" and len(labels) < 3  # `(a)` and `(b)` of a question
+    if parts or not place < len(labels) <= len(LETTERS):
         return None
     if rest and any(same_text(text, rest) for i, text in enumerate(texts) if i != place):
         return None
-    return letter, texts if all(texts) else []
+    return LETTERS[place], texts if all(texts) else []
 
 
 def _run(text: str, found: list[re.Match[str]], labels: Sequence[str]) -> list[re.Match[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ownwords.answers.choices import LETTERS, read_letter
@@ -18,9 +18,10 @@ from ownwords.answers.text import same_text
 from ownwords.problems.lettered import lettered
 from ownwords.problems.literals import read_literal
 
-OPTION_NAMES = ("options", "choices")
+OPTION_NAMES = ("options", "choices", "answer_choices", "answer_options", "alternatives", "endings")
 INDEX_NAMES = ("answer_index", "answer_idx", "correct_index", "correct_idx")
-APART = re.compile(r"(?i)(in)?correct answer( \d)?")
+APART = re.compile(r"(?i)((in)?correct[ _]answers?|distractor|wrong[ _]answer)[ _]?\d?")
+"""GPQA's `Correct Answer` and `Incorrect Answer 1`, SciQ's `correct_answer` and `distractor1`"""
 COLUMN = re.compile(r"(?:(?i:option|choice|opt?)[ _]?(?P<one>[A-Za-z]|\d)|(?P<alone>[A-Z]))")
 """options in columns of their own: `A`, `B`, ...; `option_a`; `opa`; `choice1`"""
 LABEL_KEYS = ("label", "labels", "key", "letter")
@@ -81,9 +82,8 @@ class Options:
 
     def _letter(self, text: str) -> set[int]:
         """`B`, `(b)`, `B) 10` if 10 is the text of B."""
-        letter, rest = read_letter(text) or ("", "")
-        i = LETTERS.find(letter) if letter else len(self.texts)
-        return {i} if i < len(self.texts) and (not rest or same_text(self.texts[i], rest)) else set()
+        place, rest = read_letter(text, LETTERS[: len(self.texts)]) or (-1, "")
+        return {place} if place >= 0 and (not rest or same_text(self.texts[place], rest)) else set()
 
 
 def key_place(options: Options, row: dict[str, Any], field: str, answer: Any) -> int:
@@ -120,12 +120,14 @@ def _places(options: Options, field: str, value: Any) -> set[int]:
 def read_options(row: dict[str, Any]) -> Options | None:
     """The options of a row; None where it has none. Raises ValueError for those that cannot be read."""
     apart = [key for key in row if APART.fullmatch(key)]
-    if len(apart) > 1:  # GPQA gives no order: one that depends on the texts alone is the same at every start
-        texts = [row[key].strip() for key in apart if isinstance(row[key], str)]
-        return Options(apart[0], sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest()), None)
-    for field in row:
-        if field.lower() in OPTION_NAMES and not _empty(row[field]):
-            return _options(field, row[field])
+    if len(apart) > 1:  # they give no order: one that depends on the texts alone is the same at every start
+        given = [text for key in apart for text in (row[key] if isinstance(row[key], list) else [row[key]])]
+        options = _options(apart[0], [text for text in given if isinstance(text, str)])
+        return replace(options, texts=sorted(options.texts, key=lambda t: hashlib.sha256(t.encode()).digest()))
+    inner = {f"{key}.{name}": value for key in row if isinstance(row[key], dict) for name, value in row[key].items()}
+    for field, value in {**row, **inner}.items():  # the original ARC has them in its question
+        if field.lower().rpartition("question.")[2] in OPTION_NAMES and not _empty(value):
+            return _options(field, value)
     columns = [(match["one"] or match["alone"], key) for key in row if (match := COLUMN.fullmatch(key))]
     columns = [(label, key) for label, key in columns if not _empty(row[key])]
     for labels in ([*LETTERS], [*LETTERS.lower()], [str(n) for n in range(1, 10)]):

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ownwords.generation.config import THINK
 from ownwords.generation.prompts import check_open, completion_style
-from ownwords.generation.templates import Chat, Prompt
+from ownwords.generation.templates import Chat, Prompt, any_of
 from ownwords.suitability.forward import Sample
 from ownwords.suitability.markers import Said, take_apart, without_end, without_marks
 from ownwords.suitability.shapes import IdTrace, TextTrace
@@ -62,8 +62,7 @@ class Encoder:
     ) -> None:
         self.chat, self.marks = Chat(tokenizer, "student", think, variables), marks
         special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 1}
-        words = sorted(special - {*think}, key=len, reverse=True)
-        self._special = re.compile(f"({'|'.join(map(re.escape, words))})" if words else r"(?!)")
+        self._special = re.compile(f"({any_of(special - {*think}).pattern})")
 
     def __call__(self, trace: TextTrace | IdTrace) -> Encoded:
         """Ids stay as they are. Text is put into the student's conventions: think tags if its tokenizer has them as

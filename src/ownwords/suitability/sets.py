@@ -70,11 +70,9 @@ def _run(run_dir: Path, as_text: bool) -> Iterator[Member]:
             if as_text:
                 prompt = [{"role": "system", "content": system}] if system else []
                 prompt.append({"role": "user", "content": problems[trace.problem_id].question})
-                # a trace that never closed its thinking is text without a closing tag
-                thinking = trace.thinking if trace.answer_text else None
-                answer = trace.answer_text if trace.answer_text else trace.thinking
+                thinking = trace.thinking.removeprefix(store.config["think"][0]) or None
                 ended = trace.finish_reason == "stop"
-                given: TextTrace | IdTrace = TextTrace(prompt, thinking, answer, ended=ended, **common)
+                given: TextTrace | IdTrace = TextTrace(prompt, thinking, trace.answer_text, ended=ended, **common)
             else:
                 given = IdTrace(
                     trace.prompt_ids, trace.token_ids, trace.source != FORCED, problem_id=trace.problem_id, **common
