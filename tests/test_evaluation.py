@@ -283,7 +283,7 @@ WRONG = [
     (("compare", "run", "nowhere"), "nowhere does not exist"),
     (("compare", "run"), "--after requires an argument"),
     (("check-references", "none.jsonl"), "none.jsonl"),
-    (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected at least 1"),
+    (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected"),
     (("generate", "--run", "new", "--teacher", "none"), "expected --gate never"),
 ]
 
@@ -316,6 +316,25 @@ def test_compare_and_check_references_as_commands(sampled, greedy, tmp_path, mon
     assert command(monkeypatch, "check-references", tmp_path / "two.jsonl") == 0
     shown = capfd.readouterr().out
     assert "unparsable: }{" in shown and "1 of 2 references are judged correct (50.0%) in each of" in shown
+
+
+def test_spellings_that_are_refused_are_told(checker):
+    """The list cannot be read, so only its very words pass: not the other order, in which a model may well write it."""
+    problems = [
+        Problem("Which?", r"x \equiv 1, y \equiv 2"), Problem("How long?", "1.5 hours"), Problem("What?", "(1,2]"),
+        Problem("Which?", "B", kind="choice", metadata={"options": ["5", "10"]}),
+    ]  # fmt: skip
+    unread, *others = judge_references(problems, checker)
+    assert unread.verdicts[unread.problem.answer] == "correct"
+    assert unread.refused == {
+        r"y \equiv 2, x \equiv 1": "unverifiable",
+        r"x \equiv 1 \text{ and } y \equiv 2": "unverifiable",
+        r"\{x \equiv 1, y \equiv 2\}": "unverifiable",
+    }
+    assert [reference.refused for reference in others] == [{}, {}, {}]
+    tried = [set(reference.verdicts) for reference in others]
+    assert tried[0] >= {"1.5", r"\frac{3}{2}", r"1\frac{1}{2}", "1.5 hours."}
+    assert tried[1] >= {r"\left(1,2\right]", "$(1,2]$"} and tried[2] >= {"(B)", "b", "B) 10", r"\textbf{(B)}"}
 
 
 SETS = {

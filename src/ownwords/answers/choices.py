@@ -10,7 +10,7 @@ from ownwords.answers.text import same_text, tidy
 LETTERS = "ABCDEFGHIJ"
 SAID = r"(?:the )?(?:correct |final |right |best )?(?P<said>answer|option|choice)?(?: is)?:? ?"
 AFTER = r"(?:(?P<mark>[.):]| ?[-–—] )|(?![a-zA-Z0-9]))[.:]? ?(?P<rest>.*)"
-REASON = re.compile(r"^,? ?(?:because|since)\b.*", re.IGNORECASE | re.DOTALL)
+REASON = re.compile(r",? ?(?:because|since)\b", re.IGNORECASE)
 SECOND = re.compile(r"(?:or|and|[,/&]) ?\(?[a-z0-9]\)?(?![a-z0-9])", re.IGNORECASE)
 """what names another label"""
 
@@ -23,7 +23,7 @@ def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool, bool
     found = re.fullmatch(pattern, _plain(answer), re.IGNORECASE | re.DOTALL)
     if not found:
         return None
-    rest = REASON.sub("", (found["after"] or found["rest"] or "").strip())
+    rest = (found["after"] or found["rest"] or "").strip()
     if SECOND.match(rest):
         return None
     label = (found["round"] or found["bare"]).upper()
@@ -83,6 +83,8 @@ def _place(
         if found is None:
             continue
         place, rest, marked, plainly = found
+        if REASON.match(rest) and not any(same_text(text, rest) for text in texts):
+            rest = ""
         own = not rest or (place < len(texts) and same(texts[place], rest))
         if not own and not marked:  # `a square`, `A or B`
             continue

@@ -8,7 +8,7 @@ hundredth (50 % and 0.5) and, from 1 up, its bare number (50 % and 50).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ownwords.answers.text import tidy
@@ -58,6 +58,8 @@ def read_quantity(text: str) -> Quantity | None:
     number = _number(found)
     if unit is None or number is None:
         return None
+    if unit.doubtful and rest.startswith(" "):  # `5 m`, apart from a plain number
+        unit = replace(unit, doubtful=False)
     if unit.noun and not rest.startswith((" ", "\\unit", "(")):  # `2abc`
         return None
     _, _, decimals = (found["decimal"] or "").partition(".")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from itertools import product
 
+import sympy
+
 from ownwords.answers.cut import cut, enclosed
 from ownwords.answers.formula import parse
 from ownwords.answers.notations import read_based, read_matrix, read_ratio, read_time
@@ -27,11 +29,14 @@ APPROXIMATELY = re.compile(
 REMARK = re.compile(r" *\( *(?:\\approx|approximately|about|approx\.?)[^()]*\)$")
 OR = re.compile(r"(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee)(?![a-zA-Z])")
 AND = re.compile(r",? *(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-zA-Z])|[,;]")
+ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne|lt|gt|in)(?![a-zA-Z])")
 COMMA = re.compile(r"[,;]")
 SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 LANGUAGE = re.compile(r"(?<![a-zA-Z\\])(?:is|are|and|or|not|if|for|to|on|than|the)(?![a-zA-Z])", re.IGNORECASE)
 """words that no formula holds, and that would be products of letters"""
-LABEL = re.compile(r"(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)")
+LABEL = re.compile(
+    r"(?!.*\b(?:not|never|wrong|false)\b)(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)"
+)
 MOST_SIGNS = 3
 ANGLE = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 """functions of an angle, whose degrees are no unit of their value"""
@@ -88,30 +93,21 @@ def _read_labelled(text: str) -> Named | None:
 
 
 def _read_or(text: str) -> Thing | None:
+    """Alternatives: a set of values (`1, 2 or 3`), or the union of what inequalities leave."""
     parts = cut(text, OR)
-    if len(parts) == 1:
+    if len(parts) == 1 or not all(parts):
         return None
+    ordered = ORDERED.search(text)
     items = _read_all(
-        [sub for part in parts for sub in cut(part.rstrip(","), COMMA) if sub] if _no_order(text) else parts
+        parts if ordered else [value for part in parts for value in cut(part.rstrip(","), COMMA) if value]
     )
-    if not items:
+    if not items or not any(isinstance(item, Region) for item in items):
+        return Many(items, "set") if items else None
+    numbers = [one for item in items if (one := as_numbers(item)) is not None]
+    names = {name for item in items if (name := _region_name(item))}
+    if len(numbers) < len(items) or len(names) > 1:
         return None
-    numbers = [as_numbers(item) for item in items]
-    if any(_is_region(item) for item in items):
-        names = {name for item in items if (name := _region_name(item))}
-        if any(one is None for one in numbers) or len(names) > 1:
-            return None
-        total = numbers[0].union(*numbers[1:])
-        return Region(total, names.pop() if names else "")
-    return Many(items, "set")
-
-
-def _no_order(text: str) -> bool:
-    return not re.search(r"[<>]|\\(?:le|ge|ne|lt|gt|in)(?![a-zA-Z])", text)
-
-
-def _is_region(thing: Thing) -> bool:
-    return isinstance(thing, Region)
+    return Region(sympy.Union(*numbers), names.pop() if names else "")
 
 
 def _region_name(thing: Thing) -> str:
@@ -126,12 +122,10 @@ def _read_and(text: str) -> Thing | None:
     items = _read_all(parts)
     if not items:
         return None
-    if all(isinstance(item, Region) and item.name for item in items):
-        names = {_region_name(item) for item in items}
-        numbers = as_numbers(items[0])
-        for item in items[1:]:
-            numbers = numbers.intersect(as_numbers(item))
-        return Region(numbers, names.pop()) if len(names) == 1 else Many(items, "list")
+    regions = [item for item in items if isinstance(item, Region) and item.name]
+    names = {region.name for region in regions}
+    if len(regions) == len(items) and len(names) == 1:
+        return Region(sympy.Intersection(*(region.numbers for region in regions)), names.pop())
     return Many(items, "list")
 
 

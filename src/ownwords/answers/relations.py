@@ -10,6 +10,7 @@ import sympy
 from ownwords.answers.cut import cut, cut_with_signs, enclosed
 from ownwords.answers.formula import equal, parse
 from ownwords.answers.things import Leaf, Many, Named, Region, Relation, Thing
+from ownwords.answers.units import Unit
 
 Read = Callable[[str], Thing | None]
 SIGN = re.compile(r"\\(?:le|ge|ne|lt|gt|in|leqq|geqq)(?![a-zA-Z])|\\not ?=|[<>]=?|!=|=")
@@ -94,9 +95,14 @@ def number_of(thing: Thing | None) -> sympy.Expr | None:
     if not isinstance(thing, Leaf):
         return None
     formula = thing.formula if thing.quantity is None else sympy.Rational(thing.quantity.number)
-    if not isinstance(formula, sympy.Expr) or formula.free_symbols:
+    return _real(formula) if isinstance(formula, sympy.Expr) and not formula.free_symbols else None
+
+
+def _real(formula: sympy.Expr) -> sympy.Expr | None:
+    try:
+        number = formula.doit()
+    except ValueError:  # a power of a matrix
         return None
-    number = formula.doit()
     return number if number.is_extended_real else None
 
 
@@ -166,8 +172,9 @@ def formula_of(thing: Thing | None) -> sympy.Basic | None:
 
 def _inequality(sides: list[str], signs: list[str]) -> Thing | None:
     formulas = [parse(side) if side else None for side in sides]
-    if sides[0] == "" and len(sides) == 2 and formulas[1] is not None and not formulas[1].free_symbols:
-        return Region(_half_line(signs[0], formulas[1].doit()))  # `> 3`
+    if sides[0] == "" and len(sides) == 2:  # `> 3`
+        bound = number_of(Leaf(sides[1], Unit(), formula=formulas[1]))
+        return None if bound is None else Region(_half_line(signs[0], bound))
     if any(formula is None for formula in formulas):
         return None
     letters = set().union(*(formula.free_symbols for formula in formulas))

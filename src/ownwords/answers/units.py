@@ -70,7 +70,7 @@ class Unit:
     size: Fraction = Fraction(1)
     """in the measures' base units"""
     doubtful: bool = False
-    """one letter without a text command, which may be a variable"""
+    """one letter without a text command and close to its number, which may be a variable"""
     noun: bool = False
     """no unit of measure"""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from ownwords.answers.choices import LETTERS, option_text
+from ownwords.answers.choices import LETTERS, option_text, read_letter
 from ownwords.answers.cut import cut, enclosed
 from ownwords.answers.quantity import Quantity, is_percent, read_quantity
 from ownwords.answers.text import is_words, tidy
@@ -28,12 +28,13 @@ def spellings(problem: Problem) -> list[str]:
 
 def _choice(problem: Problem) -> Iterator[str]:
     """The letter in its usual dress, with and without the text of its option."""
-    letter = problem.answer.strip("() .").upper()
-    if letter not in LETTERS or len(letter) != 1:
+    named = read_letter(problem.answer)
+    if named is None:
         return
+    place = named[0]
+    letter = LETTERS[place]
     yield from (f"({letter})", letter.lower(), rf"\text{{{letter}}}", rf"\textbf{{({letter})}}", f"Option {letter}")
     options = problem.metadata.get("options", ())
-    place = LETTERS.index(letter)
     if place < len(options):
         text = option_text(options[place]).strip()
         yield from (f"{letter}) {text}", f"{letter}. {text}", rf"\text{{({letter})}}\ {text}", f"{letter}: {text}")

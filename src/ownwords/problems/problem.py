@@ -15,7 +15,7 @@ class Problem:
     answer: str
     """the reference answer, as short as the source gives it (`18`, not the worked solution)"""
     kind: str = "math"
-    """how an answer is judged: `math` (math-verify) or `gym:TASK` (that reasoning-gym task's own scorer)"""
+    """how an answer is judged: `math` (numbers, formulas, words), `choice` (a letter) or `gym:TASK` (its own scorer)"""
     source: str = ""
     """where it comes from: a file name, or `gym:TASK`"""
     solution: str = ""
