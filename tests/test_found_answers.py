@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,9 +68,9 @@ RIGHT = [
 RIGHT_NUMBERS = [
     "He has {W} at first and then gets more.\n#### {R}",
     "So {R} in all. #### {R}",
-    "She makes {R} dollars.\n#### {R}\n\nQuestion: Tom has 3 apples and eats one. How many are left?\nAnswer: 3 - 1 = {W}.\n#### {W}",
+    "She makes {R} dollars.\n#### {R}\n\nQuestion: Tom has 3 apples. How many are left?\nAnswer: 3-1 = {W}.\n#### {W}",
     "{W} were there at first. The answer is {R}.",
-    "{W} were there. So the answer is {R}.\n\nQ: If there are 3 cars and 2 more arrive, how many are there?\nA: The answer is {W}.",
+    "{W} were there. So the answer is {R}.\n\nQ: There are 3 cars and 2 more come. How many?\nA: The answer is {W}.",
     "Therefore, she has {R} left.",
     "Step 1: There are {W} of them.\nStep 2: We take some away.\n\nSo the total is {R}.",
     "First {W}.\nThen we are left with {R} apples.\n\nI hope this helps!",
@@ -88,7 +90,7 @@ RIGHT_NUMBERS = [
 ]
 WRONG = [
     "One might think of ${R}$.\nFinal Answer: The final answer is ${W}$. I hope it is correct.",
-    "The final answer is ${W}$. I hope it is correct.\n\nProblem:\nWhat is it?\n\nSolution:\nThe final answer is ${R}$. I hope it is correct.",
+    "The final answer is ${W}$. I hope it is correct.\n\nProblem:\nWhat?\n\nSolution:\nThe final answer is ${R}$.",
     "The answer is ${R}$. Wait, I made a mistake. The answer is ${W}$.",
     "The answer is ${R}$. Wait, that is not right, since the base must be positive, so",
     "We get ${R}$ in the first case.\n\n**Answer:** ${W}$",
@@ -127,19 +129,21 @@ RIGHT_CHOICE = [
     "So it is {T}.\n#### {R}", "{T} fits. <answer> {R} </answer>", "<answer>({R})</answer>", "**Answer: {R}**",
     "Answer: {R}) {T}", "The correct answer is **{R}**.", "I considered ({W}), but it is wrong. Final answer: {R}.",
     "The answer is {R} because nothing else fits.", "\\[\n\\text{The answer is ({R})} \\]", "The answer is:\n\n{R}",
-    "Let's think step by step. ({W}) is too large. The answer is ({R}).\n\nQuestion: What is 1+1?\nOptions: (A) 1 (B) 2\n"
-    "Answer: The answer is ({W}).",
+    "Let's think step by step. ({W}) is too large. The answer is ({R}).\n\nQuestion: What is 1?\n"
+    "Options: (A) 1 (B) 2\nAnswer: The answer is ({W}).",
     "{R}", "({R})", "{R}. {T}", "Option {R} is correct.", "We find {T}, so the answer is option {R}.",
     "$\\boxed{{R}}$", "The best answer is {R}.", "Thus, the correct choice is ({R}) {T}.",
     "Hence the final answer is $\\text{({R})}$.", "### Answer\n{R}", "answer: {R}", "The answer is {T}.",
     "My choice is ({W})... no, wait. The correct answer is ({R}).", "({W}) is incorrect. ({R}) is correct.",
 ]  # fmt: skip
 WRONG_CHOICE = [
-    "I considered ({R}), but it is wrong. Final answer: {W}.", "The answer is ({W}), not ({R}).", "The answer is {R} or {W}.",
-    "The answer is not {R}.", "({R}) {T}\nThe correct option is {W}.", "<answer> {W} </answer> ({R})", "{R}? {W}? Hard to say.",
+    "I considered ({R}), but it is wrong. Final answer: {W}.", "The answer is ({W}), not ({R}).",
+    "The answer is {R} or {W}.", "The answer is not {R}.", "({R}) {T}\nThe correct option is {W}.",
+    "<answer> {W} </answer> ({R})", "{R}? {W}? Hard to say.",
     "If the answer is {R}, we get a contradiction.", "Option {R} is not correct.", "{R}. #### {W}", "Is it {R}",
     "The answer is {R}. Wait, that's wrong. The answer is {W}.", "Let me look at ({R}) again. " * 20,
-    "The answer is ({W}).\n\nQuestion: another one\nAnswer: The answer is ({R}).", "$\\boxed{{R}}$ or rather $\\boxed{{W}}$",
+    "The answer is ({W}).\n\nQuestion: another one\nAnswer: The answer is ({R}).",
+    "$\\boxed{{R}}$ or rather $\\boxed{{W}}$",
 ]  # fmt: skip
 NUMBER_FILES = (
     "gsm8k/test.jsonl",
@@ -159,6 +163,7 @@ def outputs(data: Path) -> Iterator[tuple[str, dict, bool]]:
     numbers = [n for n in numbers if n.lstrip("-").isdigit() and int(n) > 3]
     formulas = [p.answer for file in FORMULA_FILES for p in load_problems(str(data / file))]
     choices = load_problems(str(data / "small_sets/aqua_test.jsonl"))
+    choices = [p for p in choices if not any(option[1:2] == ")" for option in p.metadata["options"])]  # `A)59`
     for manners, answers, right in (
         (RIGHT, formulas, True), (RIGHT, numbers, True), (RIGHT_NUMBERS, numbers, True),
         (WRONG, formulas, False), (WRONG, numbers, False), (WRONG_NUMBERS, numbers, False),
@@ -198,3 +203,29 @@ def test_manners_over_real_references(data):
     assert not wrongly
     assert sum(accepted) / total >= 0.99, [row["text"] for _, row, right, found in said if right and not found]
     assert missed == MISSED
+
+
+def test_worked_solutions_without_their_mark(data):
+    """GSM8K's own solutions, cut before `####`: what the last sentence concludes in."""
+    problems = load_problems(str(data / "gsm8k/test.jsonl"), limit=600)
+    texts = [(p.answer, re.sub(r"<<[^>]*>>", "", p.solution.split("####")[0])) for p in problems]
+    said = [verdict({"ref": answer, "text": text, "from": "any"}) for answer, text in texts]
+    assert said.count("correct") / len(said) >= 0.95
+    assert said.count("correct") / (len(said) - said.count("unparsable")) >= 0.98
+
+
+HOSTILE = [
+    "The answer is 5. The answer is 6. ", "#### 5\n", "\\boxed{1}, ", "- \\boxed {", "\\boxed{5}\\text{ a} ", "\\[",
+    "\\text{answer ", "```\n", "<answer>", "answer to b b b b b b b b b b ", "So x is 5 and ", "x. ", "$ ", "answer: (",
+    "answer is " + ", " * 240, "answer is 1" + "}" * 480, "answer is " + "\\[a " * 120, "\nQuestion: the answer is 5",
+    "\\begin{align}", "5 is the answer. ", "I hope it is correct. ", "1 2 ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: repr(piece[:20]))
+def test_reading_is_linear_on_hostile_text(piece):
+    """What is quadratic takes minutes for this, and hours for a million characters."""
+    started = time.process_time()
+    for kind in ("math", "choice"):
+        find_answer(piece * (100_000 // len(piece)), kind, "any")
+    assert time.process_time() - started < 20

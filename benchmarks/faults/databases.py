@@ -45,7 +45,7 @@ def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
     _log(work / "sound", work / "logged")
     written = content(work / "sound")
     names = list(COMMANDS)
-    for n in range(18 if quick else 200):
+    for n in range(15 if quick else 200):
         damage, base = DAMAGES[n % len(DAMAGES)]
         name = names[n % len(names)] if quick else rng.choice(names)
         here = work / f"case{n}"

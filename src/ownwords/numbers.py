@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from cyclopts import CycloptsError, Parameter
 
@@ -49,17 +49,18 @@ class Range:
     def __call__(self, kind: Any, tokens: Sequence[Any]) -> Any:
         """The value of an option's text, as cyclopts asks for it."""
         [token] = tokens
-        value = self._read(token.value.strip())
-        if value is not None and not self.holds(value):
-            name = token.keyword or f"--{getattr(token, 'address', '')}"
+        text = token.value.strip()
+        if text.lower() == "none" and type(None) in get_args(kind):
+            return None
+        value = self._read(text)
+        if not self.holds(value):
+            name = (token.keyword or "the value").replace("][", ".").strip("[]")  # [a][b] is of a file
             raise CycloptsError(msg=f"{name} is {value!r}, expected {self.expected}")
         return value
 
     def _read(self, text: str) -> Any:
         if text == self.word:
             return math.inf if text == "inf" else text
-        if text.lower() in ("none", "null"):
-            return None
         for kind in (int, float) if self.what == WHOLE else (float,):
             try:
                 value = kind(text)

@@ -1,4 +1,4 @@
-"""The boxes of a text: what `\\boxed{}` holds, with what belongs to it outside, and several boxes that are one answer."""
+"""The boxes of a text: what `\\boxed{}` holds, what belongs to it outside, and several boxes that are one answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ownwords.answers.quantity import read_quantity, same_quantity
 
-OPENING = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
+OPENING = re.compile(r"\\(?:boxed|fbox|framebox(?:\[[^\[\]]{0,20}\])?)(?![a-zA-Z])\s*")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 GROUP = r"(?:\{[^{}]*\}|[0-9a-zA-Z])"
 BARE = re.compile(
     rf"\\[dtc]?frac\s*{GROUP}\s*{GROUP}|\\sqrt\s*(?:\[\w+\]\s*)?{GROUP}|\\(?:text|mathrm|mathbf)\s*\{{[^{{}}]*\}}"
-    r"|\\(?!d?t?c?frac|sqrt)[a-zA-Z]+|[0-9a-zA-Z](?![0-9a-zA-Z.,/^])"
+    r"|\\(?:pi|theta|alpha|beta|gamma|infty|emptyset|varnothing)(?![a-zA-Z])|[0-9a-zA-Z](?![0-9a-zA-Z/^]|[.,]\d)"
 )
 """what TeX takes for the argument of a box without braces; a digit that more of them follow is left: TeX would box the
 first, who wrote it meant all"""
@@ -22,7 +22,8 @@ STARTS = re.compile(r"(?:[=(&,]|\$|\\[(\[]|\\approx)\s*$")
 """what stands before a sign that does not stand right at its box; else a dash in prose, or a bullet"""
 SUFFIX = re.compile(
     r"\s?\\?%|\s?\^\s?\{?\\circ\}?"
-    r"|(?:\\[,;:! ]|[~ ])*\\(?:text|textrm|textnormal|mathrm|mbox)\s?\{[^{}]{1,30}\}(?:\^\{?[23]\}?)?"
+    r"|(?:\\[,;:! ]|[~ ])*\\(?:text|textrm|textnormal|mathrm|mbox)\s?\{[^{}a-zA-Z]{0,3}[a-zA-Z][^{}]{0,30}\}"
+    r"(?:\^\{?[23]\}?)?"
 )
 DRESS = re.compile(r"\$+|\\[()\[\],;:! ]|\\q?quad(?![a-zA-Z])|[~*&]")
 WORDS = re.compile(r"\\(?:text|textrm|mathrm|mbox)\s?\{([^{}]*)\}")
@@ -105,7 +106,7 @@ def _dressed(text: str, box: Box) -> Box:
         return Box(start, end, content)
     if mark in "-−+":
         mark = "-" if mark == "−" else mark
-        content = f"{mark}({content})" if re.search(r"[\d)a-zA-Z]\s*[-+]", content) else mark + content
+        content = f"{mark}({content})" if re.search(r"^-|[\d)a-zA-Z]\s*[-+]", content) else mark + content
     else:
         content = mark + content if mark == r"\$" else f"{mark} {content}"
     return Box(start - len(sign.string) + sign.start(), end, content)

@@ -10,32 +10,39 @@ from ownwords.answers.text import same_text, tidy
 LETTERS = "ABCDEFGHIJ"
 SAID = r"(?:the )?(?:correct |final |right |best )?(?P<said>answer|option|choice)?(?: is)?:? ?"
 AFTER = r"(?:(?P<mark>[.):]| ?[-–—] )|(?![a-zA-Z0-9]))[.:]? ?(?P<rest>.*)"
+REASON = re.compile(r"^,? ?(?:because|since)\b.*", re.IGNORECASE | re.DOTALL)
+SECOND = re.compile(r"(?:or|and|[,/&]) ?\(?[a-z0-9]\)?(?![a-z0-9])", re.IGNORECASE)
+"""what names another label"""
 
 
-def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool] | None:
-    """(place, the text after it, whether it is plainly a label) where an answer begins with an option's label: `B`,
-    `(b)`, `Option B`, `B) 10`, `B - 10`. A label alone, without brackets, mark or word, is not plainly one."""
+def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool, bool] | None:
+    """(place, the text after it, whether a mark parts the two, whether it is plainly a label) where an answer begins
+    with an option's label: `B`, `(b)`, `Option B`, `B) 10`, `B - 10`, `B 10`. A label alone is not plainly one."""
     known = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     pattern = rf"{SAID}(?:\( ?(?P<round>{known}) ?\)[.:]?(?: ?[-–—] )? ?(?P<after>.*)|(?P<bare>{known}){AFTER})"
     found = re.fullmatch(pattern, _plain(answer), re.IGNORECASE | re.DOTALL)
     if not found:
         return None
-    rest = (found["after"] or found["rest"] or "").strip()
-    if rest and not (found["round"] or found["mark"]):
-        return None  # `a square`, `A or B`
+    rest = REASON.sub("", (found["after"] or found["rest"] or "").strip())
+    if SECOND.match(rest):
+        return None
     label = (found["round"] or found["bare"]).upper()
-    place = [known.upper() for known in labels].index(label)
-    return place, rest, bool(found["round"] or found["mark"] or found["said"])
+    place = [one.upper() for one in labels].index(label)
+    marked = bool(found["round"] or found["mark"])
+    return place, rest, marked, marked or bool(rest or found["said"])
 
 
-def read_letter(answer: str) -> tuple[str, str] | None:
-    """(letter, the text after it) where an answer begins with an option's letter."""
-    found = read_label(answer, LETTERS)
-    return (LETTERS[found[0]], found[1]) if found else None
+def read_letter(key: str, letters: str = LETTERS) -> tuple[int, str] | None:
+    """(place, the text after it) of a key that begins with an option's letter, and with a mark if a text follows."""
+    found = read_label(key, letters)
+    if found is None:
+        return None
+    place, rest, marked, _ = found
+    return None if rest and not marked else (place, rest)
 
 
 def _plain(answer: str) -> str:
-    return tidy(answer).strip("*` ")
+    return re.sub(r"^\[(\w)\]$", r"\1", tidy(answer).strip("*` "))
 
 
 def option_text(option: str) -> str:
@@ -75,8 +82,11 @@ def _place(
         found = read_label(answer, known) if known else None
         if found is None:
             continue
-        place, rest, plainly = found
-        if rest and place < len(texts) and not same(texts[place], rest):
+        place, rest, marked, plainly = found
+        own = not rest or (place < len(texts) and same(texts[place], rest))
+        if not own and not marked:  # `a square`, `A or B`
+            continue
+        if not own and place < len(texts):
             return None
         if known is labels and not plainly:
             others = [i for i, text in enumerate(texts) if same_text(text, answer) and i != place]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import partial
 
 import sympy
 
@@ -13,6 +12,7 @@ from ownwords.answers.formula import equal, parse, value
 from ownwords.answers.notations import names_a_base, same_time
 from ownwords.answers.quantity import is_percent, rounds_to, same_quantity
 from ownwords.answers.relations import as_numbers, formula_of
+from ownwords.answers.solutions import same_numbers, same_relation
 from ownwords.answers.things import (
     Based,
     Dots,
@@ -26,13 +26,13 @@ from ownwords.answers.things import (
     Thing,
     TimeOfDay,
 )
+from ownwords.answers.units import Unit
 
-LETTERS = re.compile(r"[a-zA-Z]{2,}")
+WORD = re.compile(r"[a-zA-Z]{2,}")
 
 
 def same(a: Thing, b: Thing, question: str = "") -> bool:
     """Whether an answer `b` is the reference `a`. A name, a unit and a list's brackets may be left out of either."""
-    again = partial(same, question=question)
     a, b = _single(a), _single(b)
     if isinstance(a, Named) or isinstance(b, Named):
         return _same_named(a, b, question)
@@ -57,33 +57,31 @@ def same(a: Thing, b: Thing, question: str = "") -> bool:
             vector = len(matrix.rows) == 1 or len(matrix.rows[0]) == 1
             return vector and _in_order([cell for row in matrix.rows for cell in row], others, question)
         case (Relation(), Relation()):
-            return _same_relation(a, b)
+            return same_relation(a, b)
         case Region(), Region():
-            return (not a.name or not b.name or a.name == b.name) and _same_numbers(a.numbers, b.numbers)
+            return (not a.name or not b.name or a.name == b.name) and same_numbers(a.numbers, b.numbers)
         case (Region(), Many()) | (Many(), Region()):
             numbers = as_numbers(a), as_numbers(b)
-            return None not in numbers and _same_numbers(*numbers)
+            return None not in numbers and same_numbers(*numbers)
         case Many(), Many():
             return _same_many(a, b, question)
-    return False if not (isinstance(a, Many) and isinstance(b, Leaf)) else len(a.items) == 1 and again(a.items[0], b)
+    return False
 
 
 def _single(thing: Thing) -> Thing:
     """The only thing of a set or list; alternatives that are all equal (`0.5 or 1/2`) are one."""
     if isinstance(thing, Many) and thing.shape in ("set", "list"):
         items = _distinct(thing.items, "") if thing.shape == "set" else list(thing.items)
-        if len(items) == 1:
+        if len(items) == 1 and not isinstance(items[0], Region):
             return items[0]
     if isinstance(thing, Region) and isinstance(thing.numbers, sympy.FiniteSet) and thing.numbers:
-        from ownwords.answers.units import Unit
-
         leaves = tuple(Leaf(str(number), Unit(), formula=number) for number in thing.numbers.args)
         return leaves[0] if len(leaves) == 1 else Many(leaves, "set")
     return thing
 
 
 def _same_leaf(a: Leaf, b: Leaf) -> bool:
-    if LETTERS.fullmatch(bare := _bare(a.text)) and LETTERS.fullmatch(_bare(b.text)):
+    if WORD.fullmatch(bare := _bare(a.text)) and WORD.fullmatch(_bare(b.text)):
         return bare == _bare(b.text)  # words and names of points are no products
     if a.quantity and b.quantity and (decided := same_quantity(a.quantity, b.quantity)) is not None:
         return decided
@@ -133,7 +131,7 @@ def _same_named(a: Thing, b: Thing, question: str) -> bool:
     named, other = (a, b) if isinstance(a, Named) else (b, a)
     if isinstance(other, Relation):
         equation = _as_relation(named)
-        return equation is not None and _same_relation(equation, other)
+        return equation is not None and same_relation(equation, other)
     if isinstance(other, Many) and (values := _values(other)):
         own = _values(named)
         return own is not None and _same_values(own, values, question)
@@ -172,11 +170,17 @@ def _same_values(a: dict[str, Thing], b: dict[str, Thing], question: str) -> boo
     return set(a) == set(b) and all(same(a[name], b[name], question) for name in a)
 
 
+def _letters(thing: Many) -> set[str]:
+    """The letters that are named in it, without their indices."""
+    return {re.sub(r"_.*", "", name) for item in thing.items if isinstance(item, Named) for name in item.names}
+
+
 def _roots(thing: Many) -> Many:
     """`x = 2, x = 5`, `x_1 = 2, x_2 = 5`: values of one letter, in no order; `n = 3, 5, 8`: its name is for all."""
     named = [item for item in thing.items if isinstance(item, Named)]
-    letters = {re.sub(r"_.*", "", name) for item in named for name in item.names}
-    if len(letters) == 1 and (len(named) == len(thing.items) or isinstance(thing.items[0], Named) and len(named) == 1):
+    if len(_letters(thing)) == 1 and (
+        len(named) == len(thing.items) or isinstance(thing.items[0], Named) and len(named) == 1
+    ):
         return Many(tuple(item.value if isinstance(item, Named) else item for item in thing.items), thing.shape)
     return thing
 
@@ -185,6 +189,8 @@ def _same_many(a: Many, b: Many, question: str) -> bool:
     one, other = _values(a), _values(b)
     if one and other and set(one) == set(other):
         return _same_values(one, other, question)
+    if (letters := _letters(a)) and letters != (_letters(b) or letters):
+        return False
     a, b = _roots(a), _roots(b)
     one, other = _values(a), _values(b)
     if one and other:
@@ -236,7 +242,7 @@ def _as_ratio(thing: Thing) -> list[sympy.Basic] | None:
             return [formula_of(part) for part in parts]
         case TimeOfDay(minutes, False):  # `1:20`, unless it is a time
             return [sympy.Integer(minutes // 60), sympy.Integer(minutes % 60)]
-        case Leaf():
+        case Leaf() if not getattr(formula_of(thing), "is_integer", True):
             return [formula_of(thing), sympy.S.One]
     return None
 
@@ -245,49 +251,3 @@ def _same_ratio(a: list[sympy.Basic] | None, b: list[sympy.Basic] | None) -> boo
     if not a or not b or len(a) != len(b):
         return False
     return all(equal(a[0] * y, b[0] * x) for x, y in zip(a[1:], b[1:]))
-
-
-def _same_relation(a: Relation, b: Relation) -> bool:
-    """Equal up to a constant factor, which must be positive for an inequality."""
-    if a.sign != b.sign:
-        return False
-    one, other = a.lhs - a.rhs, b.lhs - b.rhs
-    letters = one.free_symbols
-    if letters != other.free_symbols:
-        return False
-    factor = _constant_ratio(one, other, sorted(letters, key=str))
-    if factor is None or (a.sign in ("<", "<=") and not factor > 0):
-        return False
-    return equal(one, factor * other)
-
-
-def _constant_ratio(one: sympy.Expr, other: sympy.Expr, letters: list[sympy.Symbol]) -> sympy.Expr | None:
-    point = {letter: sympy.Rational(17 + 6 * place, 7 + place) for place, letter in enumerate(letters)}
-    x, y = one.xreplace(point).doit(), other.xreplace(point).doit()
-    if not y.is_number or y.is_zero or x.is_zero:
-        return None
-    factor = sympy.simplify(x / y)
-    return factor if factor.is_real else None
-
-
-def _same_numbers(a: sympy.Set, b: sympy.Set) -> bool:
-    if a == b:
-        return True
-    pieces = _pieces(a), _pieces(b)
-    if None in pieces or len(pieces[0]) != len(pieces[1]):
-        return False
-    return all(x[2:] == y[2:] and equal(x[0], y[0]) and equal(x[1], y[1]) for x, y in zip(*pieces, strict=True))
-
-
-def _pieces(numbers: sympy.Set) -> list[tuple[sympy.Expr, sympy.Expr, bool, bool]] | None:
-    """(from, to, open, open) of each interval, from left to right."""
-    parts = numbers.args if isinstance(numbers, sympy.Union) else [numbers]
-    pieces = []
-    for part in parts:
-        if isinstance(part, sympy.Interval):
-            pieces.append((part.start, part.end, bool(part.left_open), bool(part.right_open)))
-        elif isinstance(part, sympy.FiniteSet):
-            pieces += [(point, point, False, False) for point in part.args]
-        else:
-            return None
-    return sorted(pieces, key=lambda piece: (float(piece[0]), float(piece[1])))

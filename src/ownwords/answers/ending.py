@@ -10,7 +10,8 @@ from ownwords.answers.values import LETTER, SENTENCE_END, choice_of, conclusion_
 TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end|EOT)\|>|</s>|<eos>|<end_of_turn>")
 """words that end a turn"""
 NEXT = re.compile(
-    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
+    r"(?:\n[ \t]*|(?<=[.\d$)\]}*>])[ \t]{1,3})(?:\*\*|#{1,4} )?"
+    r"(?:Question|Q|Problem|Exercise|Example|User|Human|Instruction|Input)"
     r" ?\d{0,3}(?:\*\*)?:|\n[ \t]*(?:\[INST\]|(?:Question|Problem|Exercise|Example) \d{1,3}[.]?[ \t]*\n)"
 )
 """the label of another question, which a base model goes on with after its answer"""
@@ -18,18 +19,26 @@ HOPE = re.compile(r"I hope it is correct\.?", re.IGNORECASE)
 """the last words of a solution in Minerva's prompt"""
 MARK = re.compile(r"####[^#\n]*\d[^#\n]*\n")
 FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*$", re.MULTILINE)
+CODE = re.compile(r"python3?|py|sympy|cpp|c|java|javascript|js|r|matlab|octave|julia|bash|sh|sql", re.IGNORECASE)
 OUTPUTS = ("output", "stdout", "result", "results", "console")
 CLOSER = re.compile(
-    r"(?:let me know|i hope|hope|feel free|if you|would you|do you|please|is there|happy to|good luck|great|note)\b",
+    r"(?:let me know|i hope|hope|feel free|if you (?:have|need|want|would|'d|like)|would you|do you|please|is there|"
+    r"happy to|good luck|great|note|alternatively)\b|\(",
     re.IGNORECASE,
 )
 CUE = re.compile(
-    r"^(?:and |but )?(?:so|thus|therefore|hence|then|finally|consequently)\b|\b(?:total|altogether|result|conclude|equals?)\b|[=∴]"
+    r"^(?:and |but )?(?:so|thus|therefore|hence|then|finally|consequently)\b"
+    r"|\b(?:total|altogether|result|conclude|equals?)\b|[=∴]"
     r"|\\(?:therefore|implies)",
     re.IGNORECASE,
 )
 CUT = re.compile(r"(?:\W+[a-zA-Z]+){4}\W*$|\b(?:and|so|then|which|but|we|or|the|of|to)$", re.IGNORECASE)
 """how a sentence ends that was cut behind its number"""
+UNSURE = re.compile(
+    r"\b(?:(?:I|we) (?:cannot|can't|can not)|cannot be (?:found|solved|determined)|unable|sorry|"
+    r"don't know|not sure|unsure|not enough)\b",
+    re.IGNORECASE,
+)
 STRONG = re.compile(r"(?:so|thus|therefore|hence|finally|in (?:total|conclusion)|consequently)\b", re.IGNORECASE)
 TAIL = 4000
 """characters at the end that are read"""
@@ -58,6 +67,24 @@ def own_part(text: str, first_answer: int | None) -> str:
     return text
 
 
+def without_code(text: str) -> str:
+    """A text with the lines of its code empty, which state nothing; what the code has printed stays."""
+    if "```" not in text and "<llm-code>" not in text:
+        return text
+    lines, inside, coded = [], False, False
+    for line in text.split("\n"):
+        mark = line.strip()
+        if mark.startswith("```"):
+            coded = not inside and bool(CODE.fullmatch(mark[3:].strip()))
+            inside = not inside
+        elif mark in ("<llm-code>", "</llm-code>"):
+            coded = mark == "<llm-code>"
+        elif coded:
+            line = ""
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def ending(text: str, kind: str) -> tuple[str, str] | None:
     """(answer, rule) of a plain text that states none: printed results, an option's letter, or a number."""
     fences = list(FENCE.finditer(text))
@@ -66,7 +93,7 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
         if not last.strip() or len(fences) % 2:
             return _printed(text, fences)
         text = last
-    tail = DISPLAY.sub(lambda m: f"${' '.join((m[1] or m[2]).split())}$", text[-TAIL:])
+    tail = DISPLAY.sub(_in_line, text[-TAIL:])
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     if not lines:
         return None
@@ -78,8 +105,15 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
     return (number, "number") if number else None
 
 
+def _in_line(display: re.Match[str]) -> str:
+    """Display math as a part of its sentence."""
+    inner = " ".join((display[1] or display[2]).split())
+    stop = "." if inner.endswith(".") else ""
+    return f" ${inner.rstrip('. ')}${stop} "
+
+
 def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
-    """The last line that code has printed, if that ends the text."""
+    """The line that code has printed, if that ends the text; of several lines any may be the answer."""
     if len(fences) % 2:
         return None
     name = (
@@ -89,9 +123,9 @@ def _printed(text: str, fences: list[re.Match[str]]) -> tuple[str, str] | None:
     if name.lower() not in OUTPUTS:
         return None
     printed = text[fences[-2].end() : fences[-1].start()].strip().splitlines()
-    if not printed or re.search(r"\w*(?:Error|Exception|Warning|Traceback|Timeout)\b", printed[-1]):
+    if len(printed) != 1 or re.search(r"\w*(?:Error|Exception|Warning|Traceback|Timeout)\b", printed[0]):
         return None
-    value = undressed(printed[-1])
+    value = conclusion_of(printed[0]) or undressed(printed[0])
     return (value, "printed") if value and len(value) < 200 else None
 
 
@@ -108,9 +142,9 @@ def _letter(lines: list[str]) -> str | None:
 def _last_sentence(lines: list[str]) -> str | None:
     """The last sentence that is no offer, question or good wish; None if it was cut, or says nothing for sure."""
     passed = 0
-    for number, line in enumerate(reversed(lines[-6:])):
+    for line in reversed(lines[-6:]):
         sentences = SENTENCE_END.split(line[-2000:])
-        for place, sentence in enumerate(reversed(sentences)):
+        for sentence in reversed(sentences):
             if (
                 CLOSER.match(sentence)
                 or sentence.endswith("?")
@@ -122,7 +156,9 @@ def _last_sentence(lines: list[str]) -> str | None:
             if re.search(r"[\d√π]", sentence) or "$" in sentence:
                 only = len(lines) == 1 and len(sentences) == 1 and re.search(r"[\d%)}\]$]$", sentence)
                 ended = re.search(r"[.!$\])*}]$", sentence) and not re.search(r"\.\.\.$|…$", sentence)
-                if not ended and CUT.search(sentence):
+                if UNSURE.search(" ".join(sentences)):
+                    return None
+                if not ended and "=" not in sentence and CUT.search(sentence):
                     return None
                 bare = conclusion_of(sentence) == undressed(sentence)
                 return sentence if (only or ended or bare or CUE.search(sentence)) else None

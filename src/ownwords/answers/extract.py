@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ownwords.answers.boxes import OPENING, find_boxes, last_boxed
-from ownwords.answers.ending import ending, own_part, own_turn
+from ownwords.answers.ending import ending, own_part, own_turn, without_code
 from ownwords.answers.stated import RETRACTED, plain, statements
 
 __all__ = ["Found", "extract_answer", "find_answer", "last_boxed", "split_thinking"]
@@ -54,7 +54,7 @@ def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed"
 
     What follows the answer under a heading such as `Question:` was invented, and is not read.
     """
-    answer_text = own_turn(answer_text)
+    answer_text = without_code(own_turn(answer_text))
     boxes = find_boxes(answer_text)
     if answer_from == "boxed" or OPENING.search(answer_text):
         boxed = extract_answer(own_part(answer_text, boxes[0].end if boxes else None))

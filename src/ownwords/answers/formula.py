@@ -15,12 +15,17 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from latex2sympy2_extended.math_normalization import NormalizationConfig
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 
 DIGITS = 60
 """significant digits of a number's value"""
 TOO_LARGE = 10**5
 """decimal digits before the point, or the largest number whose factorial is taken"""
+MOST_TERMS = 4
+"""decimal digits of the bounds of a sum"""
+LONGEST = 1000
+"""characters; the grammar needs seconds for some that are longer"""
 AS_WRITTEN = ConversionConfig(lowercase_symbols=False, interpret_contains_as_eq=False)
 SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none")
 FUNCTION = re.compile(
@@ -32,8 +37,8 @@ NUMBER_THEN_NUMBER = re.compile(r"[\d.] +[\d.]|'|\\(?:ldots|cdots|dots)|\.\.")
 REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot) ?\{? ?(\d+) ?\}?")
 CHOOSE = (
     re.compile(r"(?<![a-zA-Z\\])C ?\( ?(\w+) ?, ?(\w+) ?\)"),
-    re.compile(r"\{? ?(?:\{\}|\^|_)\{?(\w+)\}? ?C_\{?(\w+)\}?(?: ?\})?"),
-    re.compile(r"\{ ?(\w+) ?\\choose ?(\w+) ?\}"),
+    re.compile(r"(?:\{\})? ?[_^] ?\{?(\w+)\}? ?C ?_ ?\{?(\w+)\}?"),
+    re.compile(r"\{? ?(\w+) ?\\choose ?(\w+) ?\}?"),
 )
 WHOLE = frozenset("nkmNMjp")
 """letters that stand for whole numbers, if that makes two formulas equal"""
@@ -42,7 +47,7 @@ WHOLE = frozenset("nkmNMjp")
 @lru_cache(maxsize=512)
 def parse(text: str) -> sympy.Basic | None:
     """The expression that a tidy text is, unevaluated, with exact numbers; None if it is no formula as a whole."""
-    text = _spell(text)
+    text = _spell(text) if len(text) <= LONGEST else ""
     if not text or NUMBER_THEN_NUMBER.search(text):
         return None
     try:
@@ -53,7 +58,7 @@ def parse(text: str) -> sympy.Basic | None:
         raise
     except Exception:  # the grammar raises whatever its parts raise
         return None
-    if not isinstance(parsed, (sympy.Expr, sympy.MatrixBase)):
+    if not isinstance(parsed, (sympy.Expr, sympy.MatrixBase)) or parsed.has(sympy.nan, sympy.zoo):
         return None
     try:
         return _with_constants(parsed)
@@ -143,9 +148,12 @@ def value(expression: sympy.Basic, digits: int = DIGITS) -> sympy.Expr | None:
     return number if all(part.is_number and part.is_finite for part in parts) else None
 
 
-def _same_number(a: sympy.Basic, b: sympy.Basic, digits: int = DIGITS) -> bool:
-    x, y = value(a, digits), value(b, digits)
-    return x is not None and y is not None and _close(x, y, digits)
+def _same_number(a: sympy.Basic, b: sympy.Basic) -> bool:
+    exact = a.doit(), b.doit()
+    if all(number.is_Rational for number in exact):
+        return exact[0] == exact[1]
+    x, y = value(a), value(b)
+    return x is not None and y is not None and _close(x, y, DIGITS)
 
 
 def _close(x: sympy.Expr, y: sympy.Expr, digits: int) -> bool:
@@ -174,7 +182,10 @@ def _agree(a: sympy.Basic, b: sympy.Basic, letters: list[sympy.Symbol], whole: b
     for point in _points(letters, whole):
         if _leaves_the_reals(a, point) or _leaves_the_reals(b, point):
             continue
-        x, y = (value(expression.xreplace(point), 40) for expression in (a, b))
+        try:
+            x, y = (value(_at(expression, point), 40) for expression in (a, b))
+        except ValueError:  # a derivative by a letter
+            return False
         if (x is None) != (y is None):
             # a removable gap (x^2/x at 0) is not met at these points
             return False
@@ -186,6 +197,11 @@ def _agree(a: sympy.Basic, b: sympy.Basic, letters: list[sympy.Symbol], whole: b
     return compared >= 3
 
 
+def _at(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.Rational]) -> sympy.Basic:
+    """With values for its letters; a letter that a sum or an integral runs over keeps its own."""
+    return expression.subs(point) if expression.has(ExprWithLimits) else expression.xreplace(point)
+
+
 def _leaves_the_reals(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.Rational]) -> bool:
     """Whether a root or a logarithm would be taken of a negative number: such letters are meant to be positive."""
     for part in expression.atoms(sympy.Pow, sympy.log):
@@ -194,7 +210,7 @@ def _leaves_the_reals(expression: sympy.Basic, point: dict[sympy.Symbol, sympy.R
             continue
         if power is not None and power.free_symbols and not any(s in point for s in inner.free_symbols):
             continue
-        number = value(inner.xreplace(point), 15)
+        number = value(_at(inner, point), 15)
         if number is not None and number.is_real and number < 0:
             return True
     return False
@@ -210,6 +226,9 @@ def _check_size(expression: sympy.Basic) -> None:
         elif isinstance(part, (sympy.factorial, sympy.binomial, sympy.exp)) and not part.free_symbols:
             if _magnitude(part.args[0]) > 5:
                 raise OverflowError("a factorial with too many digits")
+        elif isinstance(part, (sympy.Sum, sympy.Product)):
+            if any(_magnitude(bound) > MOST_TERMS for limit in part.limits for bound in limit[1:] if bound.is_finite):
+                raise OverflowError("a sum of too many terms")
 
 
 def _magnitude(expression: sympy.Basic) -> float:

@@ -25,8 +25,8 @@ class Judgement:
     """`correct`, `incorrect`, `unparsable` (the answer says nothing that the rules can read) or `unverifiable` (the
     reference is language: only the very words are known to be right)"""
     rule: str
-    """what decided: `gym`, `choice`, `text`, or what the reference was read as (`leaf` for a number or formula, `many`,
-    `region`, ...); `language`, `unread` or `size` where nothing could be compared"""
+    """what decided: `gym`, `choice`, `text`, or what the reference was read as (`number`, `formula`, `list`, `region`,
+    ...); `language`, `unread` or `size` where nothing could be compared"""
     reference: str
     """how the reference was read, in short printable text"""
     answer: str
@@ -62,7 +62,7 @@ def by_mathematics(reference: str, answer: str, question: str = "") -> Judgement
     """The verdict on what both texts are read as."""
     from ownwords.answers.compare import same
     from ownwords.answers.reading import read
-    from ownwords.answers.things import show
+    from ownwords.answers.things import kind_of, show
 
     shown = _short(reference), _short(answer)
     try:
@@ -77,7 +77,7 @@ def by_mathematics(reference: str, answer: str, question: str = "") -> Judgement
         verdict = "correct" if same(expected, given, question) else "incorrect"
     except OverflowError:  # numbers that no memory holds
         return Judgement("unverifiable", "size", *shown)
-    return Judgement(verdict, type(expected).__name__.lower(), *shown)
+    return Judgement(verdict, kind_of(expected), *shown)
 
 
 def _same_option(option: str, answer: str) -> bool:

@@ -13,20 +13,25 @@ from ownwords.answers.cut import cut, enclosed
 from ownwords.answers.formula import parse
 from ownwords.answers.notations import read_based, read_matrix, read_ratio, read_time
 from ownwords.answers.quantity import Quantity, read_compound, read_quantity
-from ownwords.answers.relations import as_numbers, read_builder, read_relation, read_set_algebra
+from ownwords.answers.relations import as_numbers, names_of, read_builder, read_relation, read_set_algebra
 from ownwords.answers.text import depth, is_words
-from ownwords.answers.things import Dots, Leaf, Many, Region, Thing
+from ownwords.answers.things import Dots, Leaf, Many, Named, Region, Thing
 from ownwords.answers.units import Unit, read_unit
 
 DEEPEST = 20
 """levels of brackets in an answer; what nests deeper is no answer, and parsers need exponential time for some of it"""
 DOTS = re.compile(r"\\(?:ldots|cdots|dots|dotsc)|\.\.\.")
-APPROXIMATELY = re.compile(r"\\(?:approx|simeq|thickapprox)(?![a-zA-Z])")
+APPROXIMATELY = re.compile(
+    r"\\(?:approx|simeq|thickapprox)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:or )?(?:approximately|about|approx\.?)(?![a-zA-Z])"
+)
 REMARK = re.compile(r" *\( *(?:\\approx|approximately|about|approx\.?)[^()]*\)$")
 OR = re.compile(r"(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee)(?![a-zA-Z])")
 AND = re.compile(r",? *(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-zA-Z])|[,;]")
 COMMA = re.compile(r"[,;]")
 SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
+LANGUAGE = re.compile(r"(?<![a-zA-Z\\])(?:is|are|and|or|not|if|for|to|on|than|the)(?![a-zA-Z])", re.IGNORECASE)
+"""words that no formula holds, and that would be products of letters"""
+LABEL = re.compile(r"(?P<label>[a-zA-Z]{3,}(?: [a-zA-Z]+)*?)(?: is| are|:) (?P<value>.*\d.*)")
 MOST_SIGNS = 3
 ANGLE = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 """functions of an angle, whose degrees are no unit of their value"""
@@ -50,6 +55,7 @@ def read(text: str) -> Thing | None:
         read_time,
         read_based,
         _read_remark,
+        _read_labelled,
         _read_or,
         _read_both_signs,
         _read_and,
@@ -65,13 +71,20 @@ def read(text: str) -> Thing | None:
 
 
 def _read_remark(text: str) -> Thing | None:
-    """`\\frac{1}{3} \\approx 0.333` is its exact side."""
+    """`\\frac{1}{3} \\approx 0.333` is its exact side, unless that is a name."""
     if remark := REMARK.search(text):
         return read(text[: remark.start()])
     exact, *rounded = cut(text, APPROXIMATELY)
     if len(rounded) != 1 or read(rounded[0]) is None:
         return None
-    return read(exact) if exact else read(rounded[0])
+    return read(exact) if exact and not names_of(exact) else read(rounded[0])
+
+
+def _read_labelled(text: str) -> Named | None:
+    """`The answer is 5`, `Total: 18`."""
+    found = LABEL.fullmatch(text)
+    value = read(found["value"]) if found else None
+    return None if found is None or value is None else Named((found["label"],), value)
 
 
 def _read_or(text: str) -> Thing | None:
@@ -124,7 +137,7 @@ def _read_and(text: str) -> Thing | None:
 
 def _read_both_signs(text: str) -> Many | None:
     """`1 \\pm \\sqrt{2}` is two things; a set that holds such a thing holds both."""
-    if r"\pm" not in text and r"\mp" not in text or len(cut(text, AND)) > 1 or text.startswith((r"\{", "{")):
+    if not SIGNS.search(text) or len(cut(text, AND)) > 1 or text.startswith((r"\{", "{")):
         return None
     items = _read_all([text])
     return Many(items, "list") if items else None
@@ -164,13 +177,16 @@ def _read_brackets(text: str) -> Thing | None:
     if len(parts) == 1:
         return read(inner) if brackets in ("()", "[]") else None
     things = [read(part) for part in parts]
-    if any(thing is None for thing in things) or brackets[0] == "{" or brackets[1] == "}":
+    interval = len(parts) == 2 and brackets in ("[)", "(]")
+    if any(thing is None for thing in things) or not (interval or brackets in ("()", "[]")):
         return None
     return Many(tuple(thing for thing in things if thing is not None), "tuple", brackets)
 
 
 def _read_formula(text: str) -> Leaf | None:
     """A formula with or without a unit, nothing left over."""
+    if LANGUAGE.search(text):
+        return None
     for place in UNIT_MAY_BEGIN.finditer(text):
         value, rest = text[: place.start()].strip(), text[place.start() :].strip()
         unit = read_unit(rest)

@@ -19,8 +19,8 @@ SIGNS = {
 }  # fmt: skip
 ORDER = {"<", "<=", ">", ">=", "!="}
 WORDS = re.compile(
-    r"[a-zA-Z][a-zA-Z ]*|[a-zA-Z]_ ?\{[^{}]*\}|\[[A-Z]+\]|\|[A-Z]+\||[a-z]\^\{-1\}\([a-z]\)"
-    r"|\\(?:angle|overline|triangle) ?\{?[A-Z ]+\}?"
+    r"[a-zA-Z][a-zA-Z ]*|[a-zA-Z]_ ?\{[^{}]*\}|[a-zA-Z]'* ?\([^()=]*\)|[a-zA-Z]'+|[a-z]\^\{-1\}\([a-z]\)"
+    r"|\[[A-Z]+\]|\|[A-Z]+\||\\(?:angle|overline|triangle) ?\{?[A-Z ]+\}?|\\frac ?\{d ?\w\} ?\{d ?\w\}"
 )
 SET_SIGN = re.compile(r"\\(?:cup|cap|setminus|smallsetminus|backslash|bigcup)(?![a-zA-Z])|(?<= )U(?= )")
 SUCH_THAT = re.compile(r"\\(?:mid|vert)(?![a-zA-Z])|:|\|")
@@ -60,7 +60,7 @@ def read_builder(text: str, read: Read) -> Region | None:
     if not found or found[0] != "{}":
         return None
     parts = cut(found[1], SUCH_THAT)
-    if len(parts) != 2 or not _names(re.sub(r"\\in.*", "", parts[0]).strip()):
+    if len(parts) != 2 or not names_of(re.sub(r"\\in.*", "", parts[0]).strip()):
         return None
     numbers = as_numbers(read(parts[1]))
     return None if numbers is None else Region(numbers)
@@ -76,6 +76,8 @@ def as_numbers(thing: Thing | None) -> sympy.Set | None:
         case Many((first, second), "tuple", brackets) if brackets[0] in "([" and brackets[1] in ")]":
             ends = [number_of(first), number_of(second)]
             if any(end is None or not end.is_extended_real for end in ends) or not bool(ends[0] < ends[1]):
+                return None
+            if any(end.is_infinite and bracket in "[]" for end, bracket in zip(ends, brackets, strict=True)):
                 return None
             return sympy.Interval(*ends, left_open=brackets[0] == "(", right_open=brackets[1] == ")")
         case Many(items, "set" | "list", _):
@@ -109,12 +111,12 @@ def read_relation(text: str, read: Read) -> Thing | None:
     if set(signs) == {"="}:
         return _equation(sides, read)
     if signs == [r"\in"]:
-        names, value = _names(sides[0]), read(sides[1])
+        names, value = names_of(sides[0]), read(sides[1])
         return Named(names, value) if names and value is not None else None
     return _inequality(sides, signs) if set(signs) <= ORDER else None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names_of(text: str) -> tuple[str, ...]:
     """The names that a text is made of: `x`, `f(x)`, `AB`, `(x, y)`, `Area`; empty if it is anything else."""
     found = enclosed(text)
     texts = cut(found[1] if found and found[0] == "()" else text, re.compile(","))
@@ -134,8 +136,8 @@ def _equation(sides: list[str], read: Read) -> Thing | None:
     """A name and its value; a chain of equal values; or an equation between formulas."""
     if not sides[0]:
         return read(sides[1]) if len(sides) == 2 else None
-    names, rest = _names(sides[0]), sides[1:]
-    if len(sides) == 2 and not names and (names := _names(sides[1])):
+    names, rest = names_of(sides[0]), sides[1:]
+    if len(sides) == 2 and not names and (names := names_of(sides[1])):
         rest = sides[:1]
     values = [read(side) for side in (rest if names else sides)]
     last = values[-1]
@@ -172,10 +174,11 @@ def _inequality(sides: list[str], signs: list[str]) -> Thing | None:
     pairs = [(a, sign, b) for a, sign, b in zip(formulas, signs, formulas[1:])]
     if len(letters) == 1:
         letter = letters.pop()
-        numbers = sympy.S.Reals
-        for a, sign, b in pairs:
-            numbers = numbers.intersect(_solve(a, sign, b, letter))
-        return Region(numbers, str(letter))
+        try:
+            solved = [_solve(a, sign, b, letter) for a, sign, b in pairs]
+            return Region(sympy.S.Reals.intersect(sympy.Intersection(*solved)), str(letter))
+        except (NotImplementedError, TypeError, ValueError, AttributeError):  # it is compared as it is written
+            pass
     relations = tuple(Relation(*_upright(a, sign, b)) for a, sign, b in pairs)
     return relations[0] if len(relations) == 1 else Many(relations, "set")
 

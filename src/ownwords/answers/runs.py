@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 
-MATH = r"\$\$[^$]+\$\$|\\\[(?:(?!\\[\[\]]).)+\\\]|\\\((?:(?!\\[()]).)+\\\)|(?<![\\$\w])\$(?=[^\s$])(?:[^$\\\n]|\\.)*(?<=\S)\$(?!\d)"
+MATH = (
+    r"\$\$[^$]+\$\$|\\\[(?:(?!\\[\[\]]).)+\\\]|\\\((?:(?!\\[()]).)+\\\)"
+    r"|(?<![\\$\w])\$(?=[^\s$])(?:[^$\\\n]|\\.)*(?<=\S)\$(?!\d)"
+)
+"""`$5 and $6` is no math: its second `$` stands behind a space, or before a digit"""
 TOKEN = re.compile(
     rf"(?:{MATH})|(?:(?!{MATH})(?:\\(?:text|mbox|mathrm|textrm|textnormal)\s?\{{[^{{}}]*\}}|\S))+", re.DOTALL
 )
@@ -18,6 +22,9 @@ PLAIN = re.compile(rf"{NUMBER}(?:/\d+)?(?:\\?%|°)?")
 WITH_UNIT = re.compile(rf"{NUMBER}(?!st\b|nd\b|rd\b|th\b)[a-zA-Z]{{1,4}}[²³]?")
 CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?:[ap]\.?m\.?)?", re.IGNORECASE)
 RANGE = re.compile(r"\d+(?:[.,]\d+)*[-–—~]\d+(?:[.,]\d+)*%?")
+LABEL = re.compile(r"[A-Za-z]{2,}:(?=[\d(])")
+RATE = re.compile(rf"({NUMBER})/[a-zA-Z]{{2,}}")
+"""`$7/week`, as a token"""
 OPERATOR = re.compile(r"[-+*/×÷·^=<>≤≥≈±−–—|!]{1,2}|:=|\\[a-zA-Z]+")
 FORMULA = re.compile(r"[-+−±*/×÷·^=<>≤≥≈(){}\[\],.|!:_%°²³√π∞∪∩\d\\a-zA-Z$]+")
 LONG_WORD = re.compile(r"(?<![\\a-zA-Z])(?!sqrt|sin|cos|tan|log|ln|exp|pi\b|frac|infinity|inf\b)[a-zA-Z]{2,}")
@@ -26,24 +33,30 @@ LONG_WORD = re.compile(r"(?<![\\a-zA-Z])(?!sqrt|sin|cos|tan|log|ln|exp|pi\b|frac
 def runs_of(text: str) -> list[tuple[int, int]]:
     """Where mathematics stands: (start, end) of each run of tokens that are numbers, operators or formulas."""
     found: list[tuple[int, int]] = []
-    open_run = False
+    open_run = spanned = False
     for token in TOKEN.finditer(text):
         word = token[0]
         if not word:
             continue
         start, bare = token.start(), word
         if not SPAN.fullmatch(word):
-            bare = word if re.search(r"\\[,;:!]$", word) else word.rstrip(".,;:!?\"'*") or word
-            lead = len(bare) - len(bare.lstrip("\"'*") or bare)
+            bare = word if re.search(r"\\[,;:!]$", word) else word.rstrip(".,;:!?\"'*`") or word
+            lead = len(bare) - len(bare.lstrip("\"'*`") or bare)
             start, bare = start + lead, bare[lead:]
             if bare.startswith("(") and bare.endswith(")") and not re.search(r"[,\d]", bare):
                 bare = ""
+        if label := LABEL.match(bare):
+            start, bare = start + label.end(), bare[label.end() :]
+        if rate := RATE.fullmatch(bare):
+            bare = rate[1]
         kind = _kind(bare)
-        if kind and open_run:
+        span = bool(SPAN.fullmatch(bare))
+        if kind and open_run and not (span and spanned):
             found[-1] = (found[-1][0], start + len(bare))
         elif kind and kind != "operator" or (kind and re.fullmatch(r"[-−+±–—]|\\[a-z]+", bare)):
             found.append((start, start + len(bare)))
-        open_run = bool(kind) and word.endswith(bare) and bool(found)
+        spanned = span
+        open_run = bool(kind) and word.endswith(bare) and bool(found) and not (span and re.search(r"[,.;]\W*$", bare))
     return [run for run in found if re.search(r"[\da-zA-Z\\√π∞]", text[run[0] : run[1]])]
 
 

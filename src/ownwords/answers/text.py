@@ -13,7 +13,8 @@ UNICODE = {
 }  # fmt: skip
 ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|[a-zA-Z]))")
 WRAPPER = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|emph|operatorname\*?|bm|bf|rm|boxed)"
+    r"\\(?:text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|emph|operatorname\*?|bm|bf|rm|boxed|fbox"
+    r"|boldsymbol|underline|(?:text)?color\{[a-zA-Z]+\})"
     r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:q?quad|enspace|thinspace)(?![a-zA-Z])|~")
@@ -57,7 +58,13 @@ def tidy(text: str, units: bool = False) -> str:
         if not found:
             break
     text = re.sub(r"(?:(?<=\d)\\[,!]|(?<=\d,)\\! ?)(?=\d{3}(?!\d))", "", text)  # 1\,000 and 1,\!000
-    text = BARE.sub("", SPACE.sub(" ", text)).replace(r"\$", "$").replace(r"\%", "%").replace("{,}", ",")
+    text = (
+        BARE.sub("", SPACE.sub(" ", text))
+        .replace(r"\$", "$")
+        .replace(r"\%", "%")
+        .replace("{,}", ",")
+        .replace("{:}", ":")
+    )
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = re.sub(r"\\(leq|geq|neq)(?:slant)?(?![a-zA-Z])", lambda m: "\\" + m[1][:2], text)
     text = " ".join(text.split()).rstrip(".")

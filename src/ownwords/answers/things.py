@@ -100,6 +100,22 @@ class Ratio:
 Thing = Leaf | Many | Dots | Named | Relation | Region | Matrix | TimeOfDay | Based | Ratio
 
 
+def kind_of(thing: Thing) -> str:
+    """Its kind in a word."""
+    match thing:
+        case Leaf():
+            return "number" if thing.quantity else "formula"
+        case Many():
+            return thing.shape
+        case Named():
+            return "name"
+        case TimeOfDay():
+            return "time"
+        case Based():
+            return "base"
+    return type(thing).__name__.lower()
+
+
 def show(thing: Thing) -> str:
     """A reading in short printable text."""
     match thing:

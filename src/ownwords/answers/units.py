@@ -45,10 +45,14 @@ NAMES = {"newton": "N", "joule": "J", "watt": "W", "pascal": "Pa", "hertz": "Hz"
 SYNONYMS = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "people": "person", "children": "child", "men": "man",
             "women": "woman", "mice": "mouse", "sq": "square", "cu": "cubic"}  # fmt: skip
 POWERS = {"square": 2, "cubic": 3}
+LONGEST = 100
+"""characters"""
 NO_UNIT = frozenset(
     "and or more less least most not than over under plus minus times factorial squared cubed half tenths hundredths "
     "thousandths sin cos tan cot sec csc log exp sqrt mod to is the pi in if for all any but only about around where "
-    "hundred thousand million billion trillion dozen base max min gcd lcm det deg arcsin arccos arctan".split()
+    "hundred thousand million billion trillion dozen base max min gcd lcm det deg arcsin arccos arctan "
+    "january february march april may june july august september october november december "
+    "monday tuesday wednesday thursday friday saturday sunday".split()
 ) - {"min", "deg"}
 """words that change the number before them"""
 FACTOR = re.compile(
@@ -91,9 +95,12 @@ KNOWN = frozenset(measure for powers, _ in TABLE.values() for measure in powers)
 def read_unit(text: str) -> Unit | None:
     """The unit that a text names, a known one or a noun, as it stands after a number; None if it is none."""
     text = text.strip()
+    if len(text) > LONGEST:
+        return None
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip().removeprefix("in ")
     dressed = r"\unit" in text
+    text = re.sub(r"^of (?:the |a |an |his |her |their )?|(?i:degrees? (?=celsius|fahrenheit))", "", text)
     text = re.sub(r"\\unit ?\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 ", text)
     text = re.sub(r"\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}", r"\1/\2", text)
     text = " ".join(re.sub(r"\bper\b", "/", re.sub(r"\\cdot|[·*]", " ", text)).split())
@@ -116,7 +123,7 @@ def read_unit(text: str) -> Unit | None:
 
 def _product(text: str) -> tuple[dict[str, int], Fraction] | None:
     """`cm`, `square inches`, `N m^2`, `green apples`: (measures with powers, size)."""
-    words = [SYNONYMS.get(word, word) for word in text.split()]
+    words = [SYNONYMS.get(word.rstrip("."), word) for word in text.split()]
     if any("/" in word for word in words):
         unit = read_unit(" ".join(words))
         return (dict(unit.measures), unit.size) if unit else None

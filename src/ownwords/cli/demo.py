@@ -28,13 +28,13 @@ def demo(
     Parameters
     ----------
     run
-        Where the three run directories go; an interrupted demo goes on.
+        The directory for the three run directories and the report; an interrupted demo goes on.
     problems
-        How many.
+        So many problems.
     attempts
-        Per problem and gate.
+        So many attempts at each problem with each gate.
     seed
-        Of the problems and of every draw.
+        Decides the problems and every draw.
     """
     console = Console()
     with console.status("loading models"):

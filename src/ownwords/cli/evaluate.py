@@ -33,7 +33,7 @@ def evaluate(
     eval_results
         Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
     overwrite
-        Replace that file.
+        Replace the file of --eval-results, if there is one.
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
@@ -93,7 +93,7 @@ def compare(before: Path, after: Path) -> None:
     before
         A run directory of `ownwords eval` (or of `ownwords generate`).
     after
-        Another one, on the same benchmark.
+        Another run directory, on the same benchmark.
     """
     console = Console()
     with console.status("comparing"):
@@ -119,7 +119,7 @@ def check_references(
     limit: CountOrNone = None,
     check_workers: Processes = 1,
 ) -> None:
-    """Give each problem's reference answer as models would write it, and see whether it is judged correct.
+    """Find the reference answers of a benchmark that are not judged correct when a model writes them.
 
     As it stands, and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
     commands, a list in another order, a letter with its option. What is refused would count against every model.
@@ -127,7 +127,7 @@ def check_references(
     Parameters
     ----------
     benchmark
-        As `ownwords eval --benchmark` takes it.
+        A name, a file, or anything else that `ownwords eval --benchmark` takes.
     question_field
         The column of the question, where its name does not tell.
     answer_field

@@ -45,7 +45,7 @@ def show(
     svg
         Write the picture to this file as well.
     width
-        Columns to write into; the terminal's own if not given.
+        Columns to write into; as many as the terminal has if not given.
     """
     from ownwords.generation.models import load_tokenizer
     from ownwords.traces.files import check_output, write_file
@@ -151,14 +151,14 @@ def export(
     run
         The run directory.
     out
-        Where to; RUN/exports if not given.
+        The directory to write to; RUN/exports if not given.
     pick
         Of the eligible attempts at a problem: the shortest, a random one, the one that surprises the student least, or
         all.
     seed
-        Of the random pick.
+        Decides what --pick random picks.
     max_fallback
-        The largest share of tokens by the student; runs with --gate never are not asked.
+        Leave out traces of which the student wrote a larger share; does not apply to runs with --gate never.
     incorrect
         Select attempts whatever their verdict.
     overwrite
@@ -235,6 +235,6 @@ def export_run(
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
         written = write(store, out, selection, lambda ids: decode(tokenizer, ids, think), closing_id, overwrite)
-        rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
+        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in TABLES}
         write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

@@ -35,9 +35,9 @@ def pilot(
     Parameters
     ----------
     gates
-        What to try, instead of --gate.
+        The gates to try, in place of --gate.
     size
-        Problems to try it on, drawn at random from the run's.
+        So many problems, drawn at random from those of the run.
     """
     console = Console()
     with console.status("loading models"):

@@ -30,7 +30,7 @@ def report(
     sets
         Run directories of `ownwords generate`, in the order of their columns.
     out
-        The file; report.html in the first directory if not given.
+        The file to write; report.html in the first directory if not given.
     budget
         MiB of traces to embed at most; of a larger set the file holds a sample, and says so.
     overwrite

@@ -56,7 +56,7 @@ def score(
     sample
         Score so many traces only, drawn by problem: sets that share problems draw the same ones.
     seed
-        Of the draw.
+        Decides which traces --sample draws.
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
@@ -67,9 +67,10 @@ def score(
     template_kwargs
         Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        auto: float32 on the CPU, the checkpoint's own on a GPU.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        auto, cpu, cuda, cuda:1, ...; with several workers auto gives them the GPUs in turn.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
         Tokens per forward pass, padding included; a longer trace is read alone.
     workers
@@ -123,27 +124,28 @@ def compare_teachers(
     traces
         Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
     student
-        A model folder, a hub name, or world.
+        A model folder, a hub name, or world (ships with the package).
     out
         Where the scores of each set and teachers.json go; an unfinished comparison is continued.
     sample
-        Traces of each set.
+        Score so many traces of each set.
     seed
-        Of the draws and of the bootstrap.
+        Decides which traces are drawn, and the bootstrap of the intervals.
     think
-        As for ownwords score.
+        The student's own tags around the thinking.
     marks
-        As for ownwords score.
+        Those of the set, if they are none of the usual ones; all become the student's.
     template_kwargs
-        As for ownwords score.
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        As for ownwords score.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        As for ownwords score.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
-        As for ownwords score.
+        Tokens per forward pass, padding included; a longer trace is read alone.
     workers
-        As for ownwords score.
+        Processes, each with a student of its own.
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")

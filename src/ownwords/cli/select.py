@@ -38,22 +38,22 @@ def select(
     scores
         Scores directories of one student, as ownwords score wrote them.
     out
-        Where to.
+        The directory to write to.
     by
         rsr, mean_surprisal, length (the shortest), random, grape, step_logprob, local_naturalness, below_1, or any
         other column of scores.parquet; what suits better comes first.
     per_problem
-        At most so many per problem; 0 for no limit.
+        Take at most so many traces of each problem; 0 for no limit.
     share
-        Of those that are left the best share, 0.5 for the better half.
+        Take this share of those that are left, the best ones: 0.5 for the better half.
     count
-        The best so many.
+        Take at most so many in all, the best ones.
     correct
-        Only traces whose verdict is correct.
+        Take only traces whose verdict is correct.
     balance
-        No source may give more than its equal part.
+        Take no more from any source than its equal part.
     seed
-        Of --by random.
+        Decides the order of --by random.
     overwrite
         Replace an earlier selection.
     """
@@ -76,7 +76,7 @@ def select(
 
 
 def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
-    """Which tokens a student finds odd, or refused: by kind, place, step and agreement; no model is loaded.
+    """Find out which tokens a student finds odd, or refused: by kind, place, step and agreement; loads no model.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: P
     threshold
         A token is odd below this probability.
     pairs
-        So many of the most frequent refusals are listed token by token.
+        List so many of the most frequent refusals, token by token.
     out
         Write the tables to this JSON file as well.
     """

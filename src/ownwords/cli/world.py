@@ -25,11 +25,12 @@ def train(
     Parameters
     ----------
     role
-        Which of the two; or same-style, a second teacher, which does not ship, that writes like the student.
+        The model to train: teacher, student, or same-style, a second teacher that writes like the student and does not
+        ship.
     out
         Folder for the state, the log (metrics.jsonl) and, in the end, the model.
     device
-        Where to train.
+        The device to train on.
     compile
         Use torch.compile: about 1.3 times as fast, needs a C++ compiler.
     tokens
@@ -61,11 +62,11 @@ def measure(
     teacher
         A model folder, or world.
     student
-        Likewise.
+        A model folder, or world.
     problems
-        How many, in equal parts of every task family.
+        So many problems, in equal parts of every task family.
     seed
-        Of the problems.
+        Decides the problems.
     out
         Write the figures to this JSON file as well.
     """

@@ -36,9 +36,9 @@ class EvalConfig:
     model: str = "world"
     """a model folder, a hub name, or world (the small student that ships with the package)"""
     model_device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """where the model computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     model_dtype: DTYPES = "auto"
-    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
 
     samples: Annotated[int | None, whole(1, MOST)] = None
     """answers per problem [4, or 1 with --greedy]"""
@@ -46,34 +46,34 @@ class EvalConfig:
     """take the likeliest token always"""
     sampling: SamplingOptions = SamplingOptions()
     max_tokens: Annotated[int, whole(2, 10**8)] = 1024
-    """per answer, the opening included"""
+    """the most tokens of an answer, its forced opening included"""
     repetition_window: Annotated[int, whole()] = 256
-    """give an answer up when its last N tokens repeat themselves; 0 never does"""
+    """give an answer up when its last N tokens repeat themselves; 0 gives none up for that"""
     system: str = SYSTEM_PROMPT
     """the system prompt; empty for none"""
     opening: str | None = None
     """forced start of every answer: as the model's template opens it, or <think> and a line break where its tokenizer
     has the tags; empty for none"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking"""
+    """the tags around the thinking, the opening one and the closing one"""
     template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
     """variables of the chat template, as --template-kwargs.thinking true"""
 
     seed: Seed = 0
-    """of the draws, and of problems and options that are made by a seed and name none"""
+    """decides the draws, and the problems of a source that takes a seed and is given none"""
     answer_from: Literal["boxed", "any"] = "boxed"
     """where the final answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it"""
     judge_url: str | None = None
     """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (sends it questions and
     answers), as http://localhost:8000/v1"""
     judge_model: str | None = None
-    """the model's name there"""
+    """the name that the model has at --judge-url"""
     batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
     """the most answers to decode together; auto for as many as memory holds"""
     check_workers: Processes = 1
     """processes that check answers"""
     check_deadline: Deadline = 5.0
-    """seconds per answer"""
+    """an answer that takes the checker longer gets the verdict timeout; seconds"""
 
     def __post_init__(self) -> None:
         check(self)

@@ -32,7 +32,7 @@ def check_files(path: str, what: str) -> None:
         raise ValueError(f"{what} is a file: expected a folder with config.json, a tokenizer and *.safetensors")
     if not Path(path).exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
         raise ValueError(f"{what} does not exist: expected a folder or a hub name, as Qwen/Qwen3-0.6B")
-    config = _object(path, "config.json", what)
+    config, _ = (_object(path, name, what) for name in ("config.json", "generation_config.json"))
     if config is None and Path(path).is_dir():
         raise ValueError(f"{what} holds no config.json: expected a folder that save_pretrained has written")
     folder = Path(path) if Path(path).is_dir() else None

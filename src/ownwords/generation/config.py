@@ -79,13 +79,13 @@ class GenerateConfig:
     student: str = "world"
     """a model folder, a hub name, or world"""
     teacher_device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """where the teacher computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     student_device: str = "auto"
-    """likewise"""
+    """the same for the student"""
     teacher_dtype: DTYPES = "auto"
-    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the teacher's weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
     student_dtype: DTYPES = "auto"
-    """likewise"""
+    """the same for the student"""
 
     preset: Literal["default", "paper-text", "paper-script"] = "default"
     """values for gate, proposals and sampling; what is given beside it wins"""
@@ -100,27 +100,27 @@ class GenerateConfig:
     student_sampling: SamplingOptions = SamplingOptions()
 
     attempts: Annotated[int, whole(1, MOST)] = 4
-    """per problem"""
+    """so many attempts at each problem"""
     until_correct: Annotated[int | None, whole(1, MOST), Parameter(name="--until-correct")] = None
-    """instead of a fixed number: attempt a problem until this many are correct ..."""
+    """in place of --attempts: attempt a problem until so many of its attempts are correct"""
     max_attempts: Annotated[int, whole(1, MOST)] = 16
-    """... or until so many are made"""
+    """with --until-correct: give a problem up after so many attempts"""
     max_tokens: Annotated[int, whole(2, 10**8)] = 1024
-    """per attempt, the opening included"""
+    """the most tokens of an attempt, its forced opening included"""
     max_fallback: ShareAbove0 = 0.5
-    """give an attempt up when its share of student tokens cannot come back under this; 1 never does, and
-    --gate never always sets 1"""
+    """give an attempt up when the student has written so many of its tokens that their share cannot come back under
+    this; 1 gives none up, and is what --gate never works with"""
     repetition_window: Annotated[int, whole()] = 256
-    """give an attempt up when its last N tokens repeat themselves; 0 never does"""
+    """give an attempt up when its last N tokens repeat themselves; 0 gives none up for that"""
     system: str = SYSTEM_PROMPT
     """the system prompt of both models; empty for none"""
     teacher_system: str | None = None
-    """the teacher's, where it is to be another"""
+    """a system prompt for the teacher alone, if it is to read another one than the student"""
     opening: str | None = None
     """forced start of every completion: as the student's template opens it, or <think> and a line break where its
     tokenizer has the tags; empty for none"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking"""
+    """the tags around the thinking, the opening one and the closing one"""
     template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
     """variables of the chat templates, as --template-kwargs.thinking true; both models' get them"""
     privileged: Literal["answer", "solution"] | None = None
@@ -132,6 +132,7 @@ class GenerateConfig:
     teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
 
     seed: Seed = 0
+    """the same seed makes the same traces, whatever the batch and however often the run was interrupted"""
     batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
     """the most attempts to decode together; auto for as many as memory holds, 256 at most"""
     draft_length: Annotated[int | Literal["auto"], whole(0, 64, "auto")] = "auto"
@@ -140,7 +141,7 @@ class GenerateConfig:
     check_workers: Processes = 1
     """processes that check answers"""
     check_deadline: Deadline = 5.0
-    """seconds per answer"""
+    """an answer that takes the checker longer gets the verdict timeout; seconds"""
     answer_from: Literal["boxed", "any"] = "boxed"
     """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it, down to its
     last number"""
@@ -148,7 +149,7 @@ class GenerateConfig:
     """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (questions and answers are
     sent there), as http://localhost:8000/v1"""
     judge_model: str | None = None
-    """the model's name there"""
+    """the name that the model has at --judge-url"""
 
     def __post_init__(self) -> None:
         check(self)

@@ -55,7 +55,7 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     tokenizer = load_tokenizer(name, role)
     with _one_line(what):
         model = model.to(where).eval()
-        _check_numbers(model, what)
+    _check_numbers(model, what)
     _check_ids(model, tokenizer, what)
     return Loaded(model, tokenizer, identity)
 
@@ -73,6 +73,8 @@ def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
 
 def _load_weights(path: str, what: str, dtype: torch.dtype | str) -> tuple[PreTrainedModel, str]:
     """A model, complete, and its fingerprint."""
+    if base_of(path, what):
+        raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
     check_files(path, what)
     with _one_line(what):
         model, info = AutoModelForCausalLM.from_pretrained(
@@ -109,7 +111,7 @@ def _check_numbers(model: PreTrainedModel, what: str) -> None:
     if bad:
         dtype = str(wide[bad[0]].dtype).removeprefix("torch.")
         raise ValueError(f"{what} has NaN or infinite numbers in {_named(bad)}, read as {dtype}: expected finite ones")
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_line(what):
         logits_BTV = model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False).logits
     if not logits_BTV.isfinite().all():
         raise ValueError(f"{what} gives logits that are not finite: are its weights whole?")

@@ -24,6 +24,8 @@ ANSWER_NAMES = (
     "answerkey", "correct", "correct answer", "correct_answer", *INDEX_NAMES,
 )  # fmt: skip
 SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
+LONGEST = 10**6
+"""characters of a question: more than any model reads, and tokenising takes minutes"""
 THOUSANDS = re.compile(r"[-+$]*\d{1,3}(,\d{3})+(\.\d+)?")
 ASKED_FORM = re.compile(
     r"Solve the following math problem step by step\.[^\n]*\n+|\n+Remember to put your answer on its own line after "
@@ -61,6 +63,9 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
             problem = Problem(question, choice[0], "choice", source, given, {"options": choice[1]})
         else:
             problem = Problem(question, reference, source=source, solution=given)
+    if len(problem.question) > LONGEST:
+        seen, most = len(problem.question), LONGEST
+        raise ValueError(f"a question of {seen:,} characters, expected at most {most:,}: is it another field?")
     try:
         "".join([problem.question, problem.answer, problem.solution]).encode()
     except UnicodeEncodeError as error:  # JSON can spell half a character, which no hash, store or tokenizer takes

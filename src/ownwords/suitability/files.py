@@ -59,6 +59,9 @@ PART_SCHEMA = pa.unify_schemas([TRACE_SCHEMA, TOKEN_SCHEMA])
 NAMES = ("scores.parquet", "tokens.parquet", "summary.json")
 
 
+# absolute, wherever Arrow is given a path: it takes a leading ~ for somebody's home
+
+
 def part_path(out: Path, number: int) -> Path:
     return out / "parts" / f"{number:06d}.parquet"
 
@@ -70,7 +73,7 @@ def write_part(out: Path, number: int, rows: list[dict[str, Any]]) -> None:
 
 
 def rows_in_parts(out: Path) -> int:
-    return sum(pq.ParquetFile(path).metadata.num_rows for path in (out / "parts").glob("*.parquet"))
+    return sum(pq.ParquetFile(path.absolute()).metadata.num_rows for path in (out / "parts").glob("*.parquet"))
 
 
 def finish(out: Path, parts: int, marks: dict[str, int]) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def finish(out: Path, parts: int, marks: dict[str, int]) -> dict[str, Any]:
     with plain_errors(out), replacing([out / name for name in NAMES]) as [scores, tokens, summary]:
         with pq.ParquetWriter(scores, TRACE_SCHEMA) as traces, pq.ParquetWriter(tokens, TOKEN_SCHEMA) as columns:
             for number in range(parts):
-                part = pq.read_table(part_path(out, number))
+                part = pq.read_table(part_path(out, number).absolute())
                 traces.write_table(part.select(TRACE_SCHEMA.names))
                 columns.write_table(part.select(TOKEN_SCHEMA.names))
                 rows += part.select(TRACE_SCHEMA.names).to_pylist()
@@ -167,11 +170,11 @@ class Scores:
 
     def traces(self) -> list[dict[str, Any]]:
         """The rows of scores.parquet."""
-        return pq.read_table(self.path / "scores.parquet").to_pylist()
+        return pq.read_table((self.path / "scores.parquet").absolute()).to_pylist()
 
     def tokens(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of tokens.parquet, lists as arrays; holds one row group."""
-        with pq.ParquetFile(self.path / "tokens.parquet") as file:
+        with pq.ParquetFile((self.path / "tokens.parquet").absolute()) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns)
                 for row in range(table.num_rows):

@@ -266,11 +266,7 @@ def plain_errors(directory: Path) -> Iterator[None]:
         # the low byte is the kind, the rest its variety
         sqlite_kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
         database = directory / "traces.sqlite"
-        if (
-            sqlite_kind in _NO_ROOM_SQLITE
-            or getattr(error, "errno", None) in _NO_ROOM
-            or _NO_ROOM_SAID.search(str(error))
-        ):
+        if sqlite_kind in _NO_ROOM_SQLITE or _no_room(error):
             raise DiskFull(
                 f"the disk of {directory} is full or failing ({_free(directory)} MiB free): everything finished so far "
                 "is kept; free some space and start the same command again"
@@ -284,6 +280,16 @@ def plain_errors(directory: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
             raise ValueError(damaged(directory, str(error))) from error
         raise
+
+
+def _no_room(error: BaseException | None) -> bool:
+    """Whether a full disk is at the bottom of an error: torch, closing a file that took no more, raises one of its own
+    about the file's length."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_ROOM or _NO_ROOM_SAID.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def damaged(run_dir: Path, why: str) -> str:

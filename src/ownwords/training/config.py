@@ -57,7 +57,7 @@ class MaskOptions:
     """no loss on tokens whose probability is already higher in this checkpoint, from early in a first training
     (OUT/checkpoints/checkpoint-N): imitation anchors (T3S)"""
     rise: Annotated[float, real("a probability", 0, 1, below=True)] = 0.0
-    """higher by more than this"""
+    """with --mask.anchors: how much higher the probability must be"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,11 @@ class LoraOptions:
     """Train an adapter in place of all weights; `ownwords merge` makes a model of it."""
 
     rank: CountOrNone = None
-    """of the adapter of every linear layer; full fine-tuning if not given"""
+    """train an adapter of this rank in every linear layer; all weights are trained if it is not given"""
     alpha: Annotated[float | None, real("a number", 0, above=True)] = None
-    """its scale is alpha / rank [twice the rank]"""
+    """the adapter's scale is alpha / rank [twice the rank]"""
     dropout: Annotated[float, real("a share", 0, 1, below=True)] = 0.0
-    """of the adapter's input while it is trained"""
+    """share of the adapter's input that is dropped while it is trained"""
 
 
 @Parameter(name="*")
@@ -86,17 +86,17 @@ class TrainConfig:
     """a model folder, a hub name, or world; the run's own student if not given"""
 
     preset: Literal["paper", "upft", "world"] = "paper"
-    """values for what is not given"""
+    """the recipe that gives the options which are not given; their texts name its values"""
     learning_rate: Annotated[float | None, real("a number", 0, above=True)] = None
-    """its highest value [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
+    """the highest learning rate, after the warm-up [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
     schedule: Literal["cosine", "linear", "constant"] | None = None
-    """of the learning rate after its warm-up [cosine, upft: constant]"""
+    """how the learning rate falls after the warm-up [cosine, upft: constant]"""
     warmup: Annotated[float | None, real("a share of the steps", 0, 1, below=True)] = None
-    """share of the steps in which it rises [0.05, upft: 0.03]"""
+    """share of the steps in which the learning rate rises [0.05, upft: 0.03]"""
     weight_decay: Annotated[float | None, real("a number", 0)] = None
-    """of AdamW [1e-4, upft: 0]"""
+    """weight decay of AdamW [1e-4, upft: 0]"""
     betas: tuple[float, float] | None = None
-    """of AdamW [0.9 0.95]"""
+    """the two betas of AdamW [0.9 0.95]"""
     max_grad_norm: Annotated[float, real("a number", 0, above=True)] = 1.0
     """gradients are scaled down to this norm"""
     batch: CountOrNone = None
@@ -116,7 +116,7 @@ class TrainConfig:
     max_length: CountOrNone = None
     """the longest trace, prompt included [the student's context]"""
     over_length: Literal["refuse", "drop"] = "refuse"
-    """what to do where traces are longer; none is ever cut"""
+    """what to do if traces are longer: stop, or leave them out; none is ever cut"""
     cap_problems: CountOrNone = None
     """train on so many problems only, the same ones for every set of traces at them"""
     cap_tokens: CountOrNone = None
@@ -134,7 +134,7 @@ class TrainConfig:
     device: Literal["auto", "cpu"] = "auto"
     """auto: the GPU if there is one"""
     seed: Seed = 0
-    """of the order of traces, of random choices and of the adapter's first weights"""
+    """decides the order of traces, random choices and the adapter's first weights"""
     save_every: CountOrNone = None
     """steps between checkpoints [a tenth of all]"""
     keep: Annotated[int, whole(), Parameter(name="--keep")] = 2
@@ -144,7 +144,7 @@ class TrainConfig:
     )
     """trackers beside metrics.jsonl; they have to be installed"""
     overwrite: Annotated[bool, Parameter(negative="")] = False
-    """start anew where OUT holds another training, which is deleted"""
+    """delete the training that OUT holds, and start anew; files that are not its own stop the command"""
 
     def __post_init__(self) -> None:
         check(self)

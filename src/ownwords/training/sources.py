@@ -129,7 +129,7 @@ def _cells(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, A
 
 def _parquet_cells(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path.absolute()) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 numbers = [_is_list_of_numbers(column.type) for column in batch.columns]
                 for cells in zip(*batch.columns):
