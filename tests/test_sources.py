@@ -300,6 +300,7 @@ CHOICES = {
     "ARC through pandas": ({"choices": "{'text': array(['x y', \"it's\"], dtype=object), 'label': array(['1', '2'],\n"
                                        "      dtype=object)}", "answerKey": "2"}, "B", ["x y", "it's"], ["1", "2"]),
     "columns": ({"A": "x", "B": "y", "C": "z", "answer": "C"}, "C", [*"xyz"], None),
+    "columns in another order": ({"B": "y", "A": "x", "key": 1, "answer": "b"}, "B", ["x", "y"], None),
     "named columns": ({"option_a": "x", "option_b": "y", "answer": "b"}, "B", ["x", "y"], None),
     "numbered columns": ({"option1": "x", "option2": "y", "answer": "2"}, "B", ["x", "y"], ["1", "2"]),
     "roman options": ({"options": ["I. only", "II. only"], "answer": "A"}, "A", ["I. only", "II. only"], None),
@@ -380,7 +381,15 @@ def test_options_and_keys_that_cannot_be_told_are_refused_with_line_and_field(tm
 
 
 def test_rows_without_options_stay_as_they_are(tmp_path):
-    for more in ({"options": []}, {"options": None}, {"choices": ""}, {"A": 3}, {"A": 3, "C": 4}, {"optimum": "x"}):
+    for more in (
+        {"options": []},
+        {"options": None},
+        {"choices": ""},
+        {"A": 3},
+        {"A": 3, "C": 4},
+        {"A": 3, "B": 4},
+        {"optimum": "x"},
+    ):
         problem = only(tmp_path, {"question": "q", "answer": "7", **more})
         assert (problem.kind, problem.question, problem.answer) == ("math", "q", "7")
 

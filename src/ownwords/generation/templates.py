@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -108,15 +109,17 @@ class Chat:
     def joined(self, pieces: Sequence[str]) -> list[int]:
         """The ids of text, a control word as text, text, ...: the word in two halves, neither of which is a word."""
         first, *rest = pieces
+        before = encode(self.tokenizer, "\n")
+
+        @cache
+        def following(piece: str) -> list[int]:  # some tokenizers put a space before what begins: let it follow
+            both = encode(self.tokenizer, "\n" + piece)
+            return both[len(before) :] if both[: len(before)] == before else encode(self.tokenizer, piece)
+
         ids = encode(self.tokenizer, first)
         for n, piece in enumerate(rest):
-            ids += self._following(piece) if n % 2 else self._following(piece[:1]) + self._following(piece[1:])
+            ids += following(piece) if n % 2 else following(piece[:1]) + following(piece[1:])
         return ids
-
-    def _following(self, piece: str) -> list[int]:
-        """The ids of text that stands behind other text: some tokenizers put a space before what begins."""
-        before, both = encode(self.tokenizer, "\n"), encode(self.tokenizer, "\n" + piece)
-        return both[len(before) :] if both[: len(before)] == before else encode(self.tokenizer, piece)
 
     @property
     def name(self) -> str:

@@ -128,12 +128,20 @@ def read_options(row: dict[str, Any]) -> Options | None:
     for field, value in {**row, **inner}.items():  # the original ARC has them in its question
         if field.lower().rpartition("question.")[2] in OPTION_NAMES and not _empty(value):
             return _options(field, value)
-    columns = [(match["one"] or match["alone"], key) for key in row if (match := COLUMN.fullmatch(key))]
-    columns = [(label, key) for label, key in columns if not _empty(row[key])]
-    for labels in ([*LETTERS], [*LETTERS.lower()], [str(n) for n in range(1, 10)]):
-        if len(columns) > 1 and [label for label, _ in columns] == labels[: len(columns)]:
-            texts = [str(row[key]).strip() for _, key in columns]
-            return Options(columns[0][1], texts, labels[: len(columns)])
+    return _columns(row)
+
+
+def _columns(row: dict[str, Any]) -> Options | None:
+    """Options in columns of their own. `A` and `B` may as well be numbers of a sum: they are options if another column
+    holds one of their letters."""
+    found = [(match, key) for key in row if (match := COLUMN.fullmatch(key)) and not _empty(row[key])]
+    columns = dict(sorted((match["one"] or match["alone"], key) for match, key in found))
+    others = {str(value).strip().upper() for key, value in row.items() if key not in columns.values()}
+    alone = any(match["alone"] for match, _ in found)
+    for labels in (LETTERS, LETTERS.lower(), [str(n) for n in range(1, 10)]):
+        known = [*labels[: len(columns)]]
+        if len(columns) > 1 and [*columns] == known and (not alone or others & {*known}):
+            return Options(columns[known[0]], [str(row[key]).strip() for key in columns.values()], known)
     return None
 
 
