@@ -68,7 +68,7 @@ def judgement(problem: Problem, answer: str, said: dict[str, Any]) -> Judgement:
 
 
 def library_for(kinds: Iterable[str]) -> str:
-    """The library that judging answers of these kinds takes beside math-verify; empty for none."""
+    """The library that judging answers of these kinds takes beside sympy and its grammar; empty for none."""
     return "reasoning_gym" if any(kind.startswith("gym:") for kind in kinds) else ""
 
 

@@ -68,7 +68,8 @@ def read_quantity(text: str) -> Quantity | None:
 
 def read_compound(text: str) -> Quantity | None:
     """`2 hours and 30 minutes`, `5 ft 6 in`: quantities of one measure from the largest unit to the smallest, as one in
-    the smallest; and `4 boxes, 0 apples`, where all parts but one are nothing."""
+    the smallest (in dollars for `18 dollars and 50 cents`, as prices are written); and `4 boxes, 0 apples`, where all
+    parts but one are nothing."""
     if len(text) > LONGEST:
         return None
     read = [read_quantity(part) for part in PART.split(tidy(text, units=True))]
@@ -79,7 +80,8 @@ def read_compound(text: str) -> Quantity | None:
         sizes = [part.unit.size for part in parts]
         falling = all(a > b for a, b in zip(sizes, sizes[1:])) and all(part.number >= 0 for part in parts)
         total = sum((part.number * part.unit.size for part in parts), Fraction(0))
-        return Quantity(total / sizes[-1], parts[-1].unit) if falling else None
+        unit = parts[0].unit if parts[0].unit.measures == (("dollars", 1),) else parts[-1].unit
+        return Quantity(total / unit.size, unit) if falling else None
     rest = [part for part in parts if part.number]
     return rest[0] if len(rest) == 1 else None
 

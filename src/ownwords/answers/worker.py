@@ -38,8 +38,8 @@ def main(extra: str = "", parent: str = "") -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except (ImportError, ValueError, OSError):  # not on this platform
         pass
-    import math_verify  # noqa: F401  # while there is a stderr to say what is wrong with an installation
-
+    # While there is a stderr to say what is wrong with an installation.
+    import ownwords.answers.compare  # noqa: F401
     from ownwords.answers.judge import decide
 
     os.dup2(1, 2)

@@ -39,7 +39,7 @@ LARGEST_BATCH = 256
 """More rows than this hardly give more tokens per second, and are lost to a kill."""
 AHEAD = 32
 """Problems whose prompts may be read before their turn, together with others."""
-PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "math-verify", "reasoning-gym")
+PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "latex2sympy2_extended", "reasoning-gym")
 """those whose versions a run keeps"""
 
 
