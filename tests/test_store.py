@@ -346,7 +346,7 @@ def attempt(number: int = 0, tokens: int = 10, tags: int = 1, fallback: int = 0,
     zeros = dict.fromkeys(COLUMNS, np.zeros(tokens))
     zeros["token_ids"] = np.array([CLOSING] * tags + [1] * (tokens - tags))
     zeros["source"] = np.array([2] * forced + [1] * fallback + [0] * (tokens - forced - fallback))
-    row = {"problem_id": "p", "finish_reason": "stop", "verdict": "correct", "prompt_ids": [CLOSING], **zeros, **other}
+    row = {"problem_id": "p", "finish_reason": "stop", "verdict": "correct", "prompt_ids": [CLOSING, 1, 1, 1], **zeros, **other}
     return Trace(attempt=number, **row)
 
 
@@ -360,6 +360,8 @@ def attempt(number: int = 0, tokens: int = 10, tags: int = 1, fallback: int = 0,
         (attempt(tags=0), Selection(), ["0 closing think tags"]),
         (attempt(tags=2), Selection(), ["2 closing think tags"]),
         (attempt(tags=2), Selection(closing_tag=False), []),
+        (attempt(tags=0, prompt_ids=[1, 1, CLOSING, 1]), Selection(), []),  # the template has closed the thinking
+        (attempt(prompt_ids=[1, 1, CLOSING, 1]), Selection(), ["1 closing think tags"]),
         (attempt(finish_reason="length"), Selection(), ["did not end: length"]),
         (attempt(finish_reason="length"), Selection(ended=False), []),
         (attempt(fallback=5), Selection(), []),
