@@ -346,7 +346,14 @@ def attempt(number: int = 0, tokens: int = 10, tags: int = 1, fallback: int = 0,
     zeros = dict.fromkeys(COLUMNS, np.zeros(tokens))
     zeros["token_ids"] = np.array([CLOSING] * tags + [1] * (tokens - tags))
     zeros["source"] = np.array([2] * forced + [1] * fallback + [0] * (tokens - forced - fallback))
-    row = {"problem_id": "p", "finish_reason": "stop", "verdict": "correct", "prompt_ids": [CLOSING, 1, 1, 1], **zeros, **other}
+    row = {
+        "problem_id": "p",
+        "finish_reason": "stop",
+        "verdict": "correct",
+        "prompt_ids": [CLOSING, 1, 1, 1],
+        **zeros,
+        **other,
+    }
     return Trace(attempt=number, **row)
 
 
