@@ -17,7 +17,7 @@ from cyclopts.config import Dict
 from ownwords.cli.console import Console
 from ownwords.cli.help import Formatter, described
 from ownwords.process import INTERRUPTED, interrupted, stop_hearing, unprinted
-from ownwords.traces.files import in_words
+from ownwords.traces.paths import in_words
 
 app = App(
     name="ownwords",

@@ -9,7 +9,8 @@ from typing import Literal
 
 from ownwords.cli.console import Console
 from ownwords.numbers import Count, CountOrNone, Seed
-from ownwords.traces.files import check_output, plain_errors, write_file
+from ownwords.traces.files import plain_errors, write_file
+from ownwords.traces.paths import check_output
 
 
 def train(

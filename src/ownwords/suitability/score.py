@@ -23,7 +23,8 @@ from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
-from ownwords.traces.files import check_folder, folder, foreign, locked, plain_errors, replacing, undone
+from ownwords.traces.files import folder, locked, plain_errors, replacing, undone
+from ownwords.traces.paths import check_folder, foreign
 
 NOT_IDENTITY = ("out", "workers", "device")
 """settings that may change between starts"""

@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 
 from ownwords.problems.problem import Problem
-from ownwords.traces.files import check_folder, damaged, folder, foreign, locked, plain_errors, undone, write_file
+from ownwords.traces.files import damaged, folder, locked, plain_errors, undone, write_file
+from ownwords.traces.paths import check_folder, foreign
 from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
 from ownwords.traces.trace import VERDICTS, Trace
 

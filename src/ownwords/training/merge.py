@@ -9,7 +9,8 @@ from peft import PeftModel
 from transformers import AutoConfig
 
 from ownwords.generation.models import load, model_path
-from ownwords.traces.files import check_folder, new_folder, read_json
+from ownwords.traces.files import new_folder
+from ownwords.traces.paths import check_folder, read_json
 from ownwords.training.card import merged_card
 
 

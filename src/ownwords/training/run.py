@@ -26,8 +26,9 @@ from transformers import AutoConfig, GenerationConfig
 
 from ownwords.generation.models import Loaded, load, model_path
 from ownwords.process import interruptible, versions
-from ownwords.traces.files import check_folder as check_directory
-from ownwords.traces.files import folder, foreign, locked, new_folder, plain_errors, undone, write_file
+from ownwords.traces.files import folder, locked, new_folder, plain_errors, undone, write_file
+from ownwords.traces.paths import check_folder as check_directory
+from ownwords.traces.paths import foreign
 from ownwords.traces.store import Store
 from ownwords.training.card import write_card
 from ownwords.training.config import SCOPE, TrainConfig

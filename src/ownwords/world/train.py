@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.traces.files import check_folder, foreign, new_folder, plain_errors, replacing
+from ownwords.traces.files import new_folder, plain_errors, replacing
+from ownwords.traces.paths import check_folder, foreign
 from ownwords.world.data import IGNORE, Mixture, stream
 from ownwords.world.tokenizer import train_tokenizer
 
