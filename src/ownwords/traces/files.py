@@ -1,5 +1,5 @@
-"""How files come to be: whole or not at all, one writer to a directory, nothing left of what fails, and a plain word for
-what the system refuses."""
+"""How files come to be: whole or not at all, one writer to a directory, nothing left of what fails, and a plain word
+for what the system refuses."""
 
 from __future__ import annotations
 
@@ -55,28 +55,28 @@ def replacing(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
     """Files to write that take the places of `paths`, together, at the end of the block; if it fails, none does, and
     nothing is left. A link stays one: what it leads to is replaced."""
     targets = [Path(os.path.realpath(path)) for path in paths]
-    temporary = {temporary(target): target for target in targets}
+    places = {temporary(target): target for target in targets}
     with ExitStack() as closing:
         for parent in dict.fromkeys(target.parent for target in targets):
             closing.enter_context(folder(parent))
         try:
             with ExitStack() as opened:
-                files: list[IO[bytes]] = [opened.enter_context(open(path, "xb")) for path in temporary]
+                files: list[IO[bytes]] = [opened.enter_context(open(path, "xb")) for path in places]
                 yield files
                 for file in files:
                     file.flush()
                     os.fsync(file.fileno())
             if taken := [target for target in targets if target.is_dir()]:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(taken[0]))
-            for written, target in temporary.items():
+            for written, target in places.items():
                 os.replace(written, target)
         except OSError as error:  # people know the file by its own name
-            for written, target in temporary.items():
+            for written, target in places.items():
                 if error.filename in (written, str(written)):
                     error.filename = str(target)
             raise
         finally:
-            for written in temporary:
+            for written in places:
                 with suppress(OSError):
                     written.unlink(missing_ok=True)
 
