@@ -73,6 +73,7 @@ def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
     rng = random.Random(seed)
     kinds = {**OUTPUTS, **INPUTS}
     cases = [(place, name) for place in PLACES for name in rng.sample(sorted(kinds), 3)]
+    cases += [("fifo.jsonl", name) for name in ("problems", "benchmark", "score traces", "train on", "config")]
     for place, name in rng.sample(cases, 16) if quick else cases:
         done = command([place if word == "PATH" else word for word in kinds[name]], home)
         after = snapshot(work)
