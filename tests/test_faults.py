@@ -179,32 +179,34 @@ def test_a_bug_stays_a_traceback(monkeypatch):
         main()
 
 
-def words_of(text: str) -> str:
-    return "".join(re.findall(r"\w+|<|>|/", text))
+def columns_of(shown: str) -> set[str]:
+    """What stands in the panels from any column on, read downwards and without its spaces: a description is in one of
+    them, if it is whole."""
+    panels = re.findall(r"(?s)╭.*?╰", shown)
+    rows = [[line.strip("│") for line in panel.splitlines() if line.startswith("│")] for panel in panels]
+    return {re.sub(r"\s", "", "".join(row[at:] for row in panel)) for panel in rows for at in range(60)}
 
 
 @pytest.mark.parametrize("columns", ["60", "200"])
 def test_help_is_whole_at_any_width(columns, monkeypatch, capfd):
     monkeypatch.setenv("COLUMNS", columns)
-    for words in [(), ("world",), *COMMANDS]:
+    for words in COMMANDS:
         code, shown, _ = ended(monkeypatch, capfd, *words, "--help")
         assert code == 0 and "Usage: " in shown and "…" not in shown
         assert max(map(cell_len, shown.splitlines())) <= int(columns)
-        right = words_of(re.sub(r"(?m)^│.{2}(\*)?.*?  |│", "", shown))
-        command = app
+        command, texts = app, columns_of(shown)
         for word in words:
             command = command[word]
-        whole_text = words_of("".join(line.strip("│ *\n") for line in shown.splitlines()))
-        for argument in [] if command in (app, app["world"]) else command.assemble_argument_collection():
-            told = " ".join((argument.parameter.help or "").split())
-            if argument.parameter.show is not False and argument.parameter.parse is not False and told:
-                assert len(told) > 15, (words, argument.name, told)
-                # the columns of a panel are read one after the other, so a text is looked for word by word
-                assert all(words_of(word) in whole_text for word in told.split()), (words, argument.name)
-        assert right
-    listed = ended(monkeypatch, capfd, "--help")[1]
-    for (name,) in COMMANDS[:-2]:
-        assert re.search(rf"│ {name} +\w+", listed), name
+        arguments = command.assemble_argument_collection(parse_docstring=True).filter_by(show=True, parse=True)
+        assert len(arguments) > 0
+        for argument in arguments:
+            told = re.sub(r"\s", "", argument.parameter.help or "")
+            assert len(told) > 10, f"{words} {argument.name} says nothing"
+            assert any(told in text for text in texts), (words, argument.name)
+    for words in ((), ("world",)):
+        _, shown, _ = ended(monkeypatch, capfd, *words, "--help")
+        for name in [one for one in (app[words[0]] if words else app) if not one.startswith("-")]:
+            assert re.search(rf"│ {name} +\S+ \S+", shown), name
     assert "<think>" in ended(monkeypatch, capfd, "generate", "--help")[1]
 
 

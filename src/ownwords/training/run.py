@@ -75,6 +75,7 @@ class Prepared:
 def prepare(config: TrainConfig) -> Prepared:
     """Load and check everything. Raises ValueError for whatever would stop the training, before its first step."""
     config = config.resolved()
+    check_directory(config.out)
     state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
     if config.batch % (config.micro_batch * state.num_processes):
         raise ValueError(
