@@ -172,6 +172,14 @@ def test_a_file_of_options_that_is_wrong(tmp_path, content, message, monkeypatch
     assert code == 2 and message in error and len(error.splitlines()) == 1, error
 
 
+def test_an_interruption_is_one_line(monkeypatch, capfd):
+    def interrupt(run: Path) -> Store:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "read", interrupt)
+    assert ended(monkeypatch, capfd, "show", "x") == (130, "", "interrupted\n")
+
+
 def test_a_bug_stays_a_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ownwords", "show", "x"])
     monkeypatch.setattr(Store, "read", lambda run: {}["a bug"])

@@ -42,7 +42,7 @@ def preload() -> None:
         "ownwords.evaluation.scores", "ownwords.reports.report", "ownwords.suitability.score", "ownwords.training.run",
         "ownwords.suitability.select", "ownwords.training.merge", "ownwords.traces.salvage", "ownwords.sharing.card",
         "ownwords.generation.pilot", "ownwords.world.recipes", "ownwords.world.measure", "reasoning_gym",
-        "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna", "encodings.unicode_escape", "encodings.raw_unicode_escape",
+        "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna", "encodings.unicode_escape",
     ):  # fmt: skip
         importlib.import_module(module)
 

@@ -49,6 +49,8 @@ USER_ERROR = 2
 LONGEST = 2000
 """characters of a message"""
 
+app.meta.suppress_keyboard_interrupt = False  # it would exit without a word
+
 
 @app.meta.default
 def launch(
