@@ -83,8 +83,6 @@ class Store:
         """
         keys = sorted(config if identity is None else identity)
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
-        if run_dir.exists() and not run_dir.is_dir():
-            raise ValueError(f"{run_dir} is a file, not a run directory: name another --run")
         check_folder(run_dir, "--run")
         if not os.path.lexists(path) and (found := foreign(run_dir)):
             raise ValueError(
