@@ -126,7 +126,7 @@ WRONG = [
     ((*GENERATE, "--config", "unknown.yaml"), "Did you mean --gate?"),
     (("generate", "--run", "occupied", "--problems", "good.jsonl"), "is not empty and no run directory"),
     (("generate", "--run", "notadb", "--problems", "good.jsonl"), "notadb"),
-    (("generate", "--run", "good.jsonl", "--problems", "good.jsonl"), "is a file, not a run directory"),
+    (("generate", "--run", "good.jsonl", "--problems", "good.jsonl"), "is a file, expected a directory to write to"),
     (
         ("generate", "--run", "run", "--problems", "good.jsonl", "--gate", "always", "--max-tokens", "8"),
         "another config",

@@ -201,7 +201,7 @@ def test_text_is_cut_and_made_harmless():
         (("run", "run"), "named twice"),
         (("a", "b", "c", "d", "e"), "5 sets, expected at most 4"),
         (("run", "--out", "taken.html"), "exists already"),
-        (("run", "--budget", "0"), "budget is 0, expected MiB above 0"),
+        (("run", "--budget", "0"), "budget is 0.0, expected MiB above 0"),
     ],
     ids=" ".join,
 )

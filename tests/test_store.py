@@ -200,7 +200,7 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
     with pytest.raises(ValueError, match=f"not empty and no run directory .it holds {name}"):
         opened(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
-    with pytest.raises(ValueError, match="is a file, not a run directory"):
+    with pytest.raises(ValueError, match="is a file, expected a directory to write to"):
         opened(tmp_path / name)
 
 

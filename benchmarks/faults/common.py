@@ -41,8 +41,8 @@ def preload() -> None:
         "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.run",
         "ownwords.evaluation.scores", "ownwords.reports.report", "ownwords.suitability.score", "ownwords.training.run",
         "ownwords.suitability.select", "ownwords.training.merge", "ownwords.traces.salvage", "ownwords.sharing.card",
-        "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna",
         "ownwords.generation.pilot", "ownwords.world.recipes", "ownwords.world.measure", "reasoning_gym",
+        "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna", "encodings.unicode_escape",
     ):  # fmt: skip
         importlib.import_module(module)
 

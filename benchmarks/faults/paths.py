@@ -73,7 +73,8 @@ def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
     rng = random.Random(seed)
     kinds = {**OUTPUTS, **INPUTS}
     cases = [(place, name) for place in PLACES for name in rng.sample(sorted(kinds), 3)]
-    for place, name in rng.sample(cases, 16) if quick else cases:
+    cases += [("fifo.jsonl", name) for name in ("problems", "benchmark", "score traces", "train on", "config")]
+    for place, name in rng.sample(cases, 10) if quick else cases:
         done = command([place if word == "PATH" else word for word in kinds[name]], home)
         after = snapshot(work)
         made = [one for one in sorted(set(after) - set(before)) if not _memory(one)]

@@ -59,8 +59,8 @@ def interrupted() -> bool:
 
 
 def stop_hearing(code: int) -> None:
-    """All is said: the next signal ends the process at once, with the exit code that it has, and what is still being
-    put away need not be."""
+    """All is said. Where all is done too, a signal comes too late; else the next one ends the process at once, with the
+    exit code that it has, and what is still being put away need not be."""
 
     def end(number, frame):
         for stream in (sys.stdout, sys.stderr):
@@ -68,7 +68,7 @@ def stop_hearing(code: int) -> None:
         os._exit(code)
 
     for number in SIGNALS:
-        signal.signal(number, end)
+        signal.signal(number, end if code else signal.SIG_IGN)
 
 
 @contextmanager

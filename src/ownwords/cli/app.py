@@ -18,7 +18,7 @@ from cyclopts.config import Dict
 from ownwords.cli.console import Console
 from ownwords.cli.help import Formatter, described
 from ownwords.process import INTERRUPTED, interrupted, stop_hearing, unprinted
-from ownwords.traces.files import in_words
+from ownwords.traces.paths import in_words
 
 app = App(
     name="ownwords",
@@ -49,6 +49,8 @@ app.command(world)
 USER_ERROR = 2
 LONGEST = 2000
 """characters of a message"""
+
+app.meta.suppress_keyboard_interrupt = False  # it would exit without a word
 
 
 @app.meta.default

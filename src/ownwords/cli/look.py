@@ -48,7 +48,8 @@ def show(
         Columns to write into; as many as the terminal has if not given.
     """
     from ownwords.generation.models import load_tokenizer
-    from ownwords.traces.files import check_output, write_file
+    from ownwords.traces.files import write_file
+    from ownwords.traces.paths import check_output
     from ownwords.traces.store import Store
     from ownwords.traces.summary import summarise
 
@@ -221,7 +222,8 @@ def export_run(
     from ownwords.generation.templates import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
-    from ownwords.traces.files import held, write_file
+    from ownwords.traces.files import write_file
+    from ownwords.traces.paths import held
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 

@@ -155,7 +155,8 @@ def compare_teachers(
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import check_folder, foreign, write_file
+        from ownwords.traces.files import write_file
+        from ownwords.traces.paths import check_folder, foreign
     check_folder(out)
     if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
         raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ownwords.cli.console import Console
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
-from ownwords.traces.files import check_output, write_file
+from ownwords.traces.files import write_file
+from ownwords.traces.paths import check_output
 
 Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 

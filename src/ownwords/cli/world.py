@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
 from ownwords.numbers import Count, CountOrNone, Seed
-from ownwords.traces.files import check_output, plain_errors, write_file
+from ownwords.traces.files import plain_errors, write_file
+from ownwords.traces.paths import check_output
 
 
 def train(
@@ -19,7 +21,7 @@ def train(
     device: Literal["cpu", "cuda"] = "cpu",
     compile: bool = False,
     tokens: CountOrNone = None,
-) -> None:
+) -> int:
     """Train one of the small world's models from scratch; a run that was killed goes on.
 
     Parameters
@@ -46,9 +48,12 @@ def train(
     if trainer.tokens:
         console.print(f"going on after {trainer.tokens:,} of {recipe.tokens:,} tokens")
     with plain_errors(out):
-        trainer.run(lambda row: console.print(json.dumps(row)))
+        if not trainer.run(lambda row: console.print(json.dumps(row))):
+            console.print(f"interrupted: the state is kept in {out}; the same command goes on")
+            return INTERRUPTED
         trainer.export(out / "model")
     console.print(f"written: {out / 'model'}")
+    return 0
 
 
 def measure(

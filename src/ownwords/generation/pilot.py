@@ -22,7 +22,8 @@ from ownwords.generation.run import Prepared, Progress, generate, prepare
 from ownwords.problems.problem import Problem
 from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
-from ownwords.traces.files import check_folder, write_file
+from ownwords.traces.files import write_file
+from ownwords.traces.paths import check_folder
 from ownwords.traces.store import Store
 from ownwords.traces.summary import Summary, summarise
 

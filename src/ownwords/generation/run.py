@@ -29,6 +29,7 @@ from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
+from ownwords.traces.paths import check_folder
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 from ownwords.vocabulary import Alignment, Vocabulary, align
@@ -81,6 +82,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     Raises ValueError for whatever would stop the run, before the first token.
     """
     config = config.resolved()
+    check_folder(config.run, "--run")
     problems, remarks = (problems, {}) if problems else read_problems(config)
     if config.judge_url:
         EndpointJudge(config.judge_url, config.judge_model).probe()

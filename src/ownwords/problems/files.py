@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ownwords.traces.paths import check_input
+
 Rows = Iterator[tuple[str, dict[str, Any] | str]]
 """(where: `a.csv, line 7`; the fields, or why there are none)"""
 CELL = 10**8
@@ -25,10 +27,9 @@ BATCH = 256
 
 def read_rows(path: Path) -> Rows:
     """The rows of a file, by its suffix (`READERS`). Raises ValueError if there is no such file."""
-    if not path.exists():
-        raise ValueError(f"{path}: no such file, expected a {', '.join(READERS)} file with a question and an answer")
     if path.is_dir():
         raise ValueError(f"{path} is a directory, expected a file (hf:{path} reads a folder as a data set)")
+    check_input(path, f"a {', '.join(READERS)} file with a question and an answer")
     return READERS[path.suffix.lower()](path)
 
 

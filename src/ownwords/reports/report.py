@@ -18,7 +18,8 @@ from ownwords.reports.measure import measure
 from ownwords.reports.payload import shown
 from ownwords.reports.pictures import pictures
 from ownwords.reports.sources import open_sources
-from ownwords.traces.files import check_output, plain_errors, replacing
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.paths import check_output
 
 SCRIPTS = ("decode.js", "overview.js", "browser.js", "reader.js", "start.js")
 

@@ -38,7 +38,8 @@ import yaml
 
 from ownwords.suitability.scores import BELOW, ENS_QUANTILES, ens, set_scores
 from ownwords.traces import fit
-from ownwords.traces.files import plain_errors, read_json, read_text, replacing
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.paths import read_json, read_text
 
 SCORES = (
     "mean_surprisal", "mean_rank", "mean_entropy", "rsr", "grape", "step_logprob", *BELOW, *ENS_QUANTILES,

@@ -25,7 +25,8 @@ from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
 from ownwords.traces import fit
-from ownwords.traces.files import check_folder, folder, foreign, locked, plain_errors, replacing, undone
+from ownwords.traces.files import folder, locked, plain_errors, replacing, undone
+from ownwords.traces.paths import check_folder, foreign
 
 NOT_IDENTITY = ("out", "workers", "device")
 """settings that may change between starts"""

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, check
 from ownwords.suitability.files import SCORES, Scores
 from ownwords.traces.export import SCHEMAS, table, to_learn
-from ownwords.traces.files import check_folder, held, plain_errors, replacing
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.paths import check_folder, held
 
 HIGHER_IS_BETTER = ("grape", "step_logprob", "local_naturalness")
 BY = (*SCORES, "length", "random")

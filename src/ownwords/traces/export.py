@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
-from ownwords.traces.files import check_folder, held, plain_errors, replacing
+from ownwords.traces.files import plain_errors, replacing
+from ownwords.traces.paths import check_folder, held
 from ownwords.traces.rows import ARRAYS, clean
 from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
 from ownwords.traces.store import Store

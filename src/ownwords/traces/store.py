@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 
 from ownwords.problems.problem import Problem
-from ownwords.traces.files import check_folder, damaged, folder, foreign, locked, plain_errors, undone, write_file
+from ownwords.traces.files import damaged, folder, locked, plain_errors, undone, write_file
+from ownwords.traces.paths import check_folder, foreign
 from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
 from ownwords.traces.trace import VERDICTS, Trace
 
@@ -82,8 +83,6 @@ class Store:
         """
         keys = sorted(config if identity is None else identity)
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
-        if run_dir.exists() and not run_dir.is_dir():
-            raise ValueError(f"{run_dir} is a file, not a run directory: name another --run")
         check_folder(run_dir, "--run")
         if not os.path.lexists(path) and (found := foreign(run_dir)):
             raise ValueError(

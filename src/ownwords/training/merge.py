@@ -11,7 +11,8 @@ from transformers import AutoConfig
 
 from ownwords.generation.checkpoints import base_of
 from ownwords.generation.models import load, model_path
-from ownwords.traces.files import check_folder, new_folder
+from ownwords.traces.files import new_folder
+from ownwords.traces.paths import check_folder
 from ownwords.training.card import merged_card
 
 

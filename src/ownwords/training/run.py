@@ -26,8 +26,9 @@ from transformers import AutoConfig, GenerationConfig
 
 from ownwords.generation.models import Loaded, load, model_path
 from ownwords.process import interruptible, versions
-from ownwords.traces.files import check_folder as check_directory
-from ownwords.traces.files import folder, foreign, locked, new_folder, plain_errors, undone, write_file
+from ownwords.traces.files import folder, locked, new_folder, plain_errors, undone, write_file
+from ownwords.traces.paths import check_folder as check_directory
+from ownwords.traces.paths import foreign
 from ownwords.traces.store import Store
 from ownwords.training.card import write_card
 from ownwords.training.config import SCOPE, TrainConfig
@@ -74,6 +75,7 @@ class Prepared:
 def prepare(config: TrainConfig) -> Prepared:
     """Load and check everything. Raises ValueError for whatever would stop the training, before its first step."""
     config = config.resolved()
+    check_directory(config.out)
     state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
     if config.batch % (config.micro_batch * state.num_processes):
         raise ValueError(

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,9 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.traces.files import check_folder, foreign, new_folder, plain_errors, replacing
+from ownwords.process import interruptible
+from ownwords.traces.files import new_folder, plain_errors, replacing
+from ownwords.traces.paths import check_folder, foreign
 from ownwords.world.data import IGNORE, Mixture, stream
 from ownwords.world.tokenizer import train_tokenizer
 
@@ -186,14 +188,21 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         return loss.item()
 
-    def run(self, report=print) -> None:
-        """Train to the end of the recipe; `report(dict)` is called about every 50 steps and kept in metrics.jsonl."""
-        recipe, log = self.recipe, (self.folder / "metrics.jsonl").open("a")
+    def run(self, report=print) -> bool:
+        """Train to the end of the recipe, or until interrupted (then returns False; the next start goes on).
+        `report(dict)` is called about every 50 steps and kept in metrics.jsonl."""
+        with interruptible() as interrupted, (self.folder / "metrics.jsonl").open("a") as log:
+            self._run(report, log, interrupted)
+            self.save()
+        return self.tokens >= self.recipe.tokens
+
+    def _run(self, report, log, interrupted: Callable[[], bool]) -> None:
+        recipe = self.recipe
         saved = started = time.monotonic()
         losses: list[float] = []
         pool, number = self.position
         for (at, k), ids, labels in stream(self.tokenizer, recipe.mixture, recipe.batch_tokens, pool, number):
-            if self.tokens >= recipe.tokens:
+            if self.tokens >= recipe.tokens or interrupted():
                 break
             if self.layers < recipe.layers and self.tokens >= recipe.grow_at:
                 self._build(
@@ -219,12 +228,11 @@ class Trainer:
                 if now - saved > 60:
                     self.save()
                     saved = now
-        self.save()
 
     def export(self, folder: Path) -> None:
-        """Write the model as a `transformers` folder with bf16 safetensors, in place of an earlier one of this
-        training."""
-        shutil.rmtree(folder, ignore_errors=True)
+        """Write the model as a `transformers` folder with bf16 safetensors, unless this training has done so."""
+        if folder.exists():
+            return
         with new_folder(folder) as made:
             self.model.save_pretrained(made, safe_serialization=True)
             self.tokenizer.save_pretrained(made)

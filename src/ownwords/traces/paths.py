@@ -1,0 +1,107 @@
+"""Where files may be read and written: asked before any work, and answered in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+TEMPORARY = re.compile(r"\.ownwords-[0-9a-f]{16}\.tmp")
+
+
+def temporary(beside: Path) -> Path:
+    """A name that nobody else uses, on the same disk."""
+    return beside.with_name(f".ownwords-{secrets.token_hex(8)}.tmp")
+
+
+def in_words(error: BaseException) -> str:
+    """The line for an error that a person can mend: what a ValueError says, or what the system says of a file. Empty
+    for any other error, which is a bug."""
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = (error.strerror or str(error)).lower()
+        return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+    return str(error) if isinstance(error, ValueError) else ""
+
+
+def check_input(path: Path, expected: str) -> None:
+    """Raise ValueError unless `path` is a regular file; a pipe or a device would be waited for without end."""
+    if not path.exists():
+        seen = "a link to nothing" if path.is_symlink() else "no such file"
+        raise ValueError(f"{path}: {seen}, expected {expected}")
+    if not path.is_file():
+        raise ValueError(f"{path} is {_kind(path)}, expected {expected}")
+
+
+def read_text(path: Path, expected: str) -> str:
+    """The UTF-8 text of a regular file. Raises ValueError in one line if there is none."""
+    check_input(path, expected)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}), expected {expected}") from error
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The object in a JSON file. Raises ValueError in one line if there is none."""
+    try:
+        found = json.loads(read_text(path, expected))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error}), expected {expected}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: a JSON {type(found).__name__}, expected {expected}")
+    return found
+
+
+def check_output(path: Path, overwrite: bool = False, option: str = "--out", replace: str | None = None) -> None:
+    """Raise ValueError unless a file can be written at `path`: to be asked before long work. `option`: what names the
+    file; `replace`: the option that would allow to replace it, if there is one."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} exists already and is {_kind(path)}: name another {option}")
+        if not overwrite:
+            way = f"set {replace}" if replace else "remove it"
+            raise ValueError(f"{path} exists already: name another {option}, or {way}")
+    _check_parent(path, option)
+
+
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Raise ValueError unless files can be written into a directory `path`, made or to be made."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
+        if not path.is_dir():
+            raise ValueError(f"{path} is {_kind(path)}, expected a directory to write to: name another {option}")
+    _check_parent(path / "file", option)
+
+
+def held(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the names that are taken in a folder, be it by a link to nothing."""
+    return [name for name in names if os.path.lexists(folder / name)]
+
+
+def foreign(folder: Path, ours: Sequence[str] = ()) -> list[str]:
+    """The names in a folder that are neither `ours`, nor a lock, nor what a killed process was about to write."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return [name for name in names if name not in ("lock", *ours) and not TEMPORARY.fullmatch(name)]
+
+
+def _check_parent(path: Path, option: str) -> None:
+    there = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not there.is_dir():
+        raise ValueError(f"{there} is {_kind(there)}, expected a directory to write to: name another {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        why = "on a read-only disk" if os.statvfs(there).f_flag & os.ST_RDONLY else "not yours to write to"
+        raise ValueError(f"{there} is {why}: name another {option}")
+
+
+def _kind(path: Path) -> str:
+    if not path.exists():
+        return "a link to nothing"
+    mode = path.stat().st_mode
+    return "a directory" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a pipe or a device"
