@@ -106,8 +106,9 @@ def _while_generating(kills: int, rng: random.Random, work: Path) -> Iterator[Ca
 def _commands(kills: int, rng: random.Random, work: Path, names: list[str]) -> Iterator[Case]:
     """Kill each command, at moments that are spread over the time that it takes, and let the last start end."""
     for i, name in enumerate(names):
-        words, data = COMMANDS[name], work / name / "run"
-        if name in ("score", "train", "export", "report"):
+        words, data = COMMANDS[name], None
+        if "run" in words:
+            data = work / name / "run"
             _undisturbed(COMMANDS["generate"], work / name / "made")
             (work / name / "made" / "new").rename(data)
         started = time.monotonic()
@@ -194,7 +195,7 @@ def _result(here: Path) -> Any:
         return {name: weights.tolist() for name, weights in load_file(new / WEIGHTS).items()}
     if new.is_dir():
         return {path.name: pq.read_table(path).to_pylist() for path in sorted(new.rglob("*.parquet"))}
-    return len((here / "new.html").read_text()) > 100_000
+    return (here / "new.html").read_text()
 
 
 WEIGHTS = "model.safetensors"
