@@ -20,7 +20,8 @@ import torch
 from ownwords.evaluation.config import EvalConfig
 from ownwords.evaluation.run import prepare
 from ownwords.generation.models import model_path
-from ownwords.generation.run import Prepared, decode, generate
+from ownwords.generation.run import Prepared, generate
+from ownwords.generation.templates import decode
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 

@@ -28,7 +28,8 @@ from ownwords.engines.memory import plan_slots, slot_bytes
 from ownwords.engines.stops import Stops
 from ownwords.generation.models import load
 from ownwords.generation.replay import first_difference, margin
-from ownwords.generation.run import Prepared, decode
+from ownwords.generation.run import Prepared
+from ownwords.generation.templates import decode
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.gates import Always, Never, Threshold
 from ownwords.rsd.noise import attempt_noise

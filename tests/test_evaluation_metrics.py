@@ -69,6 +69,21 @@ def test_votes_are_counted_by_meaning():
         assert count_votes(puzzle, [("8*3", "correct"), ("4*6", "correct")], checker) == ([(1, True), (1, True)], 0)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_votes_are_the_same_groups_in_any_order(seed):
+    """50 % equals 0.5 and 50, which are not equal to each other: whoever agrees with a member belongs to its group."""
+    percent = Problem("How many percent?", "75")
+    said = [
+        ("50\\%", "incorrect"), ("0.5", "incorrect"), ("50", "incorrect"), ("\\frac{1}{2}", "incorrect"),
+        ("75", "correct"), ("75\\%", "correct"), ("5 cm", "incorrect"), ("5", "incorrect"), ("5 m", "incorrect"),
+        ("x=1, y=2", "incorrect"), ("(1,2)", "incorrect"), ("no", "incorrect"), ("on", "incorrect"), ("", "unparsable"),
+    ]  # fmt: skip
+    said = [said[i] for i in np.random.default_rng(seed).permutation(len(said))]
+    with Checker() as checker:
+        counted = count_votes(percent, said, checker)
+    assert counted == ([(4, False), (2, True), (2, False), (2, False), (1, False), (1, False), (1, False)], 1)
+
+
 def test_sign_flip_p_counts_all_patterns_of_signs():
     rng = np.random.default_rng(5)
     for _ in range(40):

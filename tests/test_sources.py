@@ -254,3 +254,225 @@ def test_gsm8k_train_and_test_do_not_overlap_with_aime(data):
     assert overlapping(load_problems(str(data / "gsm8k/test.jsonl")), aime) == []
     traces = load_problems(str(data / "long_traces/train.jsonl"))
     assert len(overlapping(traces, aime)) >= 10  # a set made of benchmark problems
+
+
+def only(tmp_path, row) -> Problem:
+    [problem] = load_problems(jsonl(tmp_path / "a.jsonl", [row]))
+    return problem
+
+
+def verdict(problem: Problem, answer: str) -> str:
+    return judge(problem.kind, problem.answer, answer, problem.question, problem.metadata)
+
+
+FOUR = ["7", "3", "5", "9"]
+CHOICES = {
+    # name: (options and key, the letter, the texts in the order shown, the labels that are kept)
+    "labels are numbers": ({"choices": {"text": FOUR, "label": [*"1234"]}, "answerKey": "3"}, "C", FOUR, [*"1234"]),
+    "label and text differ": ({"choices": {"text": [*"4321"], "label": [*"1234"]}, "answerKey": "1"}, "A", [*"4321"],
+                              [*"1234"]),
+    "numbers as labels, a number as key": ({"choices": {"text": FOUR, "label": [1, 2, 3, 4]}, "answer": 2}, "B", FOUR,
+                                           [*"1234"]),
+    "labels in small letters": ({"choices": {"text": ["x", "y"], "label": ["a", "b"]}, "answer": "b"}, "B", ["x", "y"],
+                                None),
+    "labels in another order": ({"choices": {"text": ["x", "y"], "label": ["B", "A"]}, "answer": "A"}, "A", ["y", "x"],
+                                None),
+    "labels from another letter on": ({"choices": {"text": ["x", "y"], "label": ["P", "Q"]}, "answer": "Q"}, "B",
+                                      ["x", "y"], ["P", "Q"]),
+    "roman labels": ({"options": {"I": "x", "II": "y", "III": "z"}, "answer": "III"}, "C", [*"xyz"],
+                     ["I", "II", "III"]),
+    "letter -> text": ({"options": {"A": "x", "B": "y"}, "answer": "B"}, "B", ["x", "y"], None),
+    "MedQA": ({"options": {"A": "x", "B": "y"}, "answer": "y", "answer_idx": "B"}, "B", ["x", "y"], None),
+    "Parquet's empty keys": ({"options": {"A": "x", "B": "y", "E": None}, "answer": "B"}, "B", ["x", "y"], None),
+    "a list of pairs": ({"choices": [{"label": "A", "text": "x"}, {"label": "B", "text": "y"}], "answerKey": "B"}, "B",
+                        ["x", "y"], None),
+    "MathQA": ({"options": "a ) rs . 1,000 , b ) 18 , c ) none of these", "correct": "b"}, "B",
+               ["rs . 1,000", "18", "none of these"], None),
+    "lines": ({"options": "A. x, or\nB. y\nC. z", "answer": "C"}, "C", ["x, or", "y", "z"], None),
+    "one line": ({"options": "(A) x (B) y", "answer": "A"}, "A", ["x", "y"], None),
+    "numbered lines": ({"options": "1. x\n2. y", "answer": "2"}, "B", ["x", "y"], ["1", "2"]),
+    "numpy": ({"options": "['2' '4'\n '6']", "answer": "C", "answer_index": "2"}, "C", [*"246"], None),
+    "numpy 2": ({"options": "[np.str_('2'), np.str_('4')]", "answer": "B"}, "B", ["2", "4"], None),
+    "numpy's numbers": ({"options": "[2.50 4. 6]", "answer": "A"}, "A", ["2.50", "4.", "6"], None),
+    "Python's list": ({"options": """['it\\'s', "a 'b'", 'x, y']""", "answer": "C"}, "C", ["it's", "a 'b'", "x, y"],
+                      None),
+    "JSON in a cell": ({"options": '["a\\\\/b", "4"]', "answer": "B"}, "B", ["a\\/b", "4"], None),
+    "ARC through pandas": ({"choices": "{'text': array(['x y', \"it's\"], dtype=object), 'label': array(['1', '2'],\n"
+                                       "      dtype=object)}", "answerKey": "2"}, "B", ["x y", "it's"], ["1", "2"]),
+    "columns": ({"A": "x", "B": "y", "C": "z", "answer": "C"}, "C", [*"xyz"], None),
+    "named columns": ({"option_a": "x", "option_b": "y", "answer": "b"}, "B", ["x", "y"], None),
+    "numbered columns": ({"option1": "x", "option2": "y", "answer": "2"}, "B", ["x", "y"], ["1", "2"]),
+    "roman options": ({"options": ["I. only", "II. only"], "answer": "A"}, "A", ["I. only", "II. only"], None),
+    "decimals": ({"options": ["1.5", "2.5", "3.5"], "answer": "B"}, "B", ["1.5", "2.5", "3.5"], None),
+    "numbered options": ({"options": ["1. x", "2. y"], "answer": "2"}, "B", ["x", "y"], ["1", "2"]),
+    "dressed key": ({"options": ["x", "y"], "answer": "(B)"}, "B", ["x", "y"], None),
+    "key with its text": ({"options": ["x", "y"], "answer": "B) y"}, "B", ["x", "y"], None),
+    "pandas' float": ({"options": ["x", "y"], "answer": 1.0}, "B", ["x", "y"], None),
+    "a key in a list": ({"options": ["x", "y"], "answer": ["B"]}, "B", ["x", "y"], None),
+    "numbers, by place": ({"choices": ["0", "4", "2", "6"], "answer": 1}, "B", ["0", "4", "2", "6"], None),
+    "the original ARC": ({"question": {"stem": "Which?", "choices": [{"text": "x", "label": "1"}, {"text": "y",
+                         "label": "2"}]}, "answerKey": "2"}, "B", ["x", "y"], ["1", "2"]),
+    "SciQ": ({"correct_answer": "x", "distractor1": "y", "distractor2": "z", "support": "s"}, "A", ["x", "z", "y"],
+             None),
+    "wrong answers in a list": ({"correct_answer": "x", "incorrect_answers": ["y", "z"]}, "A", ["x", "z", "y"], None),
+    "an index alone": ({"options": ["x", "y"], "answer_index": 1}, "B", ["x", "y"], None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_options_and_keys_in_every_spelling(tmp_path, name):
+    row, letter, texts, labels = CHOICES[name]
+    problem = only(tmp_path, {"question": "Which?", **row})
+    shown = "".join(f"\n{a}) {text}" for a, text in zip("ABCDEFGHIJ", texts))
+    assert (problem.kind, problem.answer) == ("choice", letter) and problem.question == f"Which?\n{shown}"
+    assert problem.metadata == {"options": texts} | ({"labels": labels} if labels else {})
+
+
+REFUSED = {
+    "a text as key": (
+        {"choices": {"text": FOUR, "label": [*"1234"]}, "answerKey": "7"},
+        "'answerKey' holds '7', expecte",
+    ),
+    "words as key": (
+        {"choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answer": "x"},
+        "'x', expected one of A, B",
+    ),
+    "a label too few": ({"choices": {"text": FOUR, "label": [*"123"]}, "answer": "3"}, "3 labels and 4 texts"),
+    "a label twice": ({"choices": {"text": ["x", "y"], "label": ["A", "A"]}, "answer": "A"}, "have the label 'A'"),
+    "index and letter differ": (
+        {"options": ["x", "y", "z"], "answer": "B", "answer_index": 2},
+        "'answer_index' 2, which",
+    ),
+    "index out of range": (
+        {"options": ["x", "y"], "answer": "B", "answer_index": 5},
+        "'answer_index' 5, which is anothe",
+    ),
+    "place or text": (
+        {"options": "['1', '2', '3']", "answer": "1"},
+        "'1', which may be A and B of the field 'options'",
+    ),
+    "letter or text": ({"options": ["B", "A"], "answer": "A"}, "'A', which may be A and B of the field 'options'"),
+    "options that are words": (
+        {"options": "yes, no or maybe", "answer": "A"},
+        "the field 'options' holds 'yes, no or may",
+    ),
+    "a list that breaks off": ({"options": "['x', 'y", "answer": "A"}, "'options' holds \"['x', 'y\": not a list"),
+    "code": ({"options": "[open('x'), 2]", "answer": "A"}, "the field 'options' holds"),
+    "one option": ({"options": ["x"], "answer": "A"}, "1 options, expected 2 to"),
+    "too many": ({"options": [str(i) for i in range(30)], "answer": "A"}, "30 options, expected 2 to"),
+    "too many in one text": (
+        {"options": " ".join(f"{c}) {i}" for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")), "answer": "B"},
+        "26 options, expected 2 to",
+    ),
+    "an empty option": ({"options": ["x", None], "answer": "A"}, "expected a text for each option"),
+    "several keys": ({"options": ["x", "y"], "answer": ["A", "B"]}, "the field 'answer' holds ['A', 'B']"),
+    "lists in lists": ({"options": "[" * 50, "answer": "A"}, "lists in more than 5 lists"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_options_and_keys_that_cannot_be_told_are_refused_with_line_and_field(tmp_path, name):
+    row, message = REFUSED[name]
+    with pytest.raises(ValueError) as error:
+        only(tmp_path, {"question": "Which?"} | row)
+    assert "a.jsonl, line 1: the field " in str(error.value) and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_without_options_stay_as_they_are(tmp_path):
+    for more in ({"options": []}, {"options": None}, {"choices": ""}, {"A": 3}, {"A": 3, "C": 4}, {"optimum": "x"}):
+        problem = only(tmp_path, {"question": "q", "answer": "7", **more})
+        assert (problem.kind, problem.question, problem.answer) == ("math", "q", "7")
+
+
+WITHIN = {
+    "one line": r"How many?\n\n(A) 5 (B) 10 (C) 15 (D) 20",
+    "bold": r"How many? $\textbf{(A)}\ 5 \qquad \textbf{(B)}\ 10 \qquad\textbf{(C)}\ 15$",
+    "bold with a space": r"How many? $\textbf{(A) } 5 \qquad \textbf{(B) } 10 \\ \textbf{(C) } 15$",
+    "roman type": r"How many? $\mathrm{(A)\ } 5 \qquad \mathrm{(B)\ } 10$",
+    "the letter alone in roman type": r"How many? $(\mathrm{A})$ 5 $(\mathrm{B})$ 10 $(\mathrm{C})$ 15",
+    "displayed": r"How many? \[\textbf{(A)}~5 \qquad \textbf{(B)}~10\]",
+    "lines with full stops": r"How many?\nA. 5\nB. 10\nC. 15",
+    "lines with commas of China": r"How many?\nA、5\nB、10",
+    "colons": r"How many? ( ) A: $5$ B: $10$ C: $15$ D: $20$",
+    "half parentheses": r"How many?\nA) 5\nB) 10",
+    "no spaces": r"How many? (A)5(B)10(C)15",
+    "bullets": r"How many?\n- A) 5\n- B) 10\n- C) 15",
+    "markdown": r"How many?\n\n**A.** 5\n**B.** 10",
+    "more behind them": r"How many?\nA. 5\nB. 10\n\nGive the letter.",
+    "mentioned before": r"One of (A) and (B) is right. How many?\n(A) 5\n(B) 10",
+    "small letters": r"How many?\n(a) 5\n(b) 10\n(c) 15",
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize("reference", ["B", "(B)", r"\textbf{(B)}", r"\text{B}", "B) 10"])
+def test_multiple_choice_within_the_question(tmp_path, name, reference):
+    question = WITHIN[name].replace("\\n", "\n")
+    problem = only(tmp_path, {"problem": question, "solution": "Ten.", "answer": reference})
+    assert (problem.kind, problem.question, problem.answer) == ("choice", question, "B")
+    assert problem.metadata["options"][1].strip("$") == "10" and problem.solution == "Ten."
+    for answer, expected in (("B", "correct"), ("(B)", "correct"), ("B) 10", "correct"), ("10", "correct"),
+                             ("A", "incorrect"), ("5", "incorrect")):  # fmt: skip
+        assert verdict(problem, answer) == expected, answer
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Let (A) be a line. What is the slope?", "B"),
+        ("See (A) and (C). Which?", "C"),
+        ("What is P(A) + P(B)?", "B"),
+        ("(a) Find x. (b) Find y.", "b"),
+        ("Who is taller, A. Smith or B. Jones?", "B"),
+        ("How many? (A) 5 (B) 10", "10"),
+        ("How many? (A) 5 (B) 10", "E"),
+        ("How many? (A) 5 (B) 10", "A or B"),
+        ("How many? (B) 5 (C) 10", "B"),
+        ("Which is it, A or B?", "B"),
+    ],
+)
+def test_a_question_that_merely_mentions_letters_is_mathematics(tmp_path, question, answer):
+    assert only(tmp_path, {"problem": question, "answer": answer}).kind == "math"
+
+
+def test_options_that_the_question_shows_are_not_printed_twice(tmp_path):
+    row = {"question": "Which?\n\n(A) x\n(B) y", "options": ["x", "y"], "answer": "B"}
+    problem = only(tmp_path, row)
+    assert problem.question == row["question"] and problem.metadata == {"options": ["x", "y"]}
+    assert only(tmp_path, {**row, "options": ["x", "z"]}).question.endswith("\n\nA) x\nB) z")
+
+
+def test_options_of_options_and_pictures(tmp_path):
+    pick = "Which? (A) I (B) II (C) both (A) and (B) (D) none"
+    assert only(tmp_path, {"problem": pick, "answer": "C"}).metadata["options"][2:] == ["both (A) and (B)", "none"]
+    bare = only(tmp_path, {"problem": "Which picture? (A) (B) (C)", "answer": "B"})
+    assert (bare.kind, bare.metadata) == ("choice", {"options": []}) and verdict(bare, "(B)") == "correct"
+
+
+LAYOUT_FILES = {
+    "arc_digit.jsonl": [("C", ["7", "3", "5", "9"]), ("A", ["2", "3", "1", "0"])],
+    "mathqa.json": [("B", ["9", "18", "27", "36", "none of these"])],
+    "mmlupro_pandas.csv": [("F", [str(n) for n in range(2, 22, 2)])],
+    "options_in_question.jsonl": [("B", ["5", "10", "15", "20"])],
+}
+
+
+@pytest.mark.parametrize("name", LAYOUT_FILES)
+def test_files_in_public_layouts(data, name):
+    problems = load_problems(str(data / "layouts" / name))
+    assert [(p.answer, p.metadata["options"]) for p in problems] == LAYOUT_FILES[name]
+    assert all(p.question.count(p.metadata["options"][1]) for p in problems)
+
+
+def test_boxes_without_braces(data):
+    problems = load_problems(str(data / "layouts/math.jsonl"))
+    assert [(p.kind, p.answer) for p in problems] == [("math", "7"), ("math", r"\frac13"), ("math", "5")]
+
+
+def test_letters_of_real_benchmarks(data):
+    """Three problems of MATH-500 are multiple choice in their own words."""
+    problems = [p for p in load_problems(str(data / "math500/test.jsonl")) if p.kind == "choice"]
+    told = [p.metadata["options"]["ABCDEF".index(p.answer)] for p in problems]
+    assert len(problems) == 3 and [verdict(p, text) for p, text in zip(problems, told)] == ["correct"] * 3
+    assert {p.kind for p in load_problems(str(data / "small_sets/aqua_test.jsonl"))} == {"choice"}

@@ -84,7 +84,7 @@ def test_random_depends_on_the_seed_alone():
     [
         ({"by": "rsrr"}, "there is no score 'rsrr': did you mean rsr?"),
         ({"per_problem": -1}, "per-problem is -1"),
-        ({"share": 0.0}, "share is 0, expected one in"),
+        ({"share": 0.0}, "share is 0.0, expected a share above 0, up to 1"),
         ({"count": 0}, "count is 0"),
     ],
 )
@@ -291,7 +291,7 @@ def test_analysis_of_scores_finds_the_odd_words(here, tmp_path, monkeypatch, cap
     assert steps == {"execution": 16}
     capfd.readouterr()
     for words, message in (
-        (("analyse", "scores-odd", "--threshold", "2"), "threshold is 2, expected a probability"),
+        (("analyse", "scores-odd", "--threshold", "2"), "threshold is 2.0, expected a probability"),
         (("analyse", "odd.jsonl"), "is no scores directory"),
         (("analyse", "none"), "does not exist"),
         (("analyse", "run", "--out", tmp_path / "odd.json"), "exists already"),

@@ -172,7 +172,7 @@ def test_settings_that_change_the_scores_are_refused_and_others_are_not(scored, 
     (tmp_path / "mine/thesis.tex").write_text("")
     with pytest.raises(ValueError, match="is not empty and no scores directory"):
         score(config(traces, tmp_path / "mine"), {})
-    with pytest.raises(ValueError, match="workers is 0, expected a whole number from 1 up"):
+    with pytest.raises(ValueError, match="workers is 0, expected a whole number from 1 to 1024"):
         config(traces, tmp_path, workers=0)
 
 

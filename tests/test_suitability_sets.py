@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make
+from test_vocabulary import byte_level
 from transformers import AutoTokenizer
 
+from ownwords.generation.config import THINK
 from ownwords.generation.models import model_path
+from ownwords.generation.prompts import make_prompts
 from ownwords.problems.problem import Problem
-from ownwords.suitability.encode import encoded
+from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.store import Store
@@ -22,6 +25,10 @@ from ownwords.traces.store import Store
 Q, ANSWER = "What is 1 + 1?", "It is 2."
 ID = Problem(Q, "2").id
 ASK = [{"role": "user", "content": Q}]
+
+
+def encoded(tokenizer, trace, **conventions) -> Encoded:
+    return Encoder(tokenizer, **conventions)(trace)
 
 
 @pytest.fixture(scope="module")
@@ -254,3 +261,204 @@ def test_what_cannot_be_scored_says_why(tokenizer):
     assert encoded(tokenizer, TextTrace("", None, "2", "set")).why_not(None, 934) == "no prompt"
     ids = IdTrace(np.array([1]), np.array([2, 5000]), np.array([True, True]), "set")
     assert encoded(tokenizer, ids).why_not(None, 934) == "holds the id 5000, the student has 934"
+
+
+def said(tokenizer, answer: str, thinking: str | None = None, ended: bool = True, **conventions) -> str:
+    """The response as the student gets it, as text with its special tokens."""
+    return tokenizer.decode(encoded(tokenizer, text(answer, thinking, ended=ended), **conventions).sample.token_ids)
+
+
+WHOLE = "<think>\n1, 2\n</think>\n\nIt is 2.<|im_end|>"
+SPELLINGS = {
+    "OpenThoughts": (
+        "<|begin_of_thought|>\n\n1, 2\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 2.\n\n<|end_of_solution|>"
+    ),
+    "OpenThoughts, no solution marks": "<|begin_of_thought|>1, 2<|end_of_thought|>It is 2.",
+    "thinking": "<thinking>1, 2</thinking>It is 2.",
+    "reasoning": "<reasoning>\n1, 2\n</reasoning>\nIt is 2.",
+    "Magistral": "[THINK]1, 2[/THINK]It is 2.",
+    "Kimi": "◁think▷1, 2◁/think▷It is 2.",
+    "Seed": "<seed:think>1, 2</seed:think>It is 2.<seed:eos>",
+    "Command A": "<|START_THINKING|>1, 2<|END_THINKING|><|START_RESPONSE|>It is 2.<|END_RESPONSE|>",
+    "gpt-oss": (
+        "<|channel|>analysis<|message|>1, 2<|end|><|start|>assistant<|channel|>final<|message|>It is 2.<|return|>"
+    ),
+    "white space before": "\n <thinking>1, 2</thinking>It is 2.",
+    "the student's own": "<think>\n1, 2\n</think>\n\nIt is 2.",
+    "its opening in the template": "1, 2\n</think>\n\nIt is 2.",
+    "another's opening in the template": "1, 2\n[/THINK]It is 2.",
+    "with the end of turn": "<think>\n1, 2\n</think>\n\nIt is 2.<|im_end|>",
+    "with another's end of turn": "<think>\n1, 2\n</think>\n\nIt is 2.<｜end▁of▁sentence｜>\n",
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_marks_of_other_models_become_the_students_tags(tokenizer, name):
+    assert said(tokenizer, SPELLINGS[name]) == WHOLE
+    given, plain = (encoded(tokenizer, text(one)) for one in (SPELLINGS[name], "<think>\n1, 2\n</think>\n\nIt is 2."))
+    assert given.sample.token_ids.tolist() == plain.sample.token_ids.tolist()
+    assert given.scored.tolist() == plain.scored.tolist() and not given.scored[:2].any()
+
+
+def test_marks_that_are_given_and_a_students_other_tags(tokenizer):
+    own = "Let me see: 1, 2 So: It is 2."
+    assert said(tokenizer, own) == own + "<|im_end|>"
+    assert said(tokenizer, own, marks=("Let me see:", "So:")) == WHOLE
+    other = AutoTokenizer.from_pretrained(model_path("world", "student"))
+    other.add_tokens(["[THINK]", "[/THINK]"], special_tokens=True)
+    expected = "[THINK]\n1, 2\n[/THINK]\n\nIt is 2.<|im_end|>"
+    for spelled in SPELLINGS["OpenThoughts"], SPELLINGS["the student's own"]:
+        assert said(other, spelled, think=("[THINK]", "[/THINK]")) == expected
+    assert said(other, "It is 2.", "1, 2", think=("[THINK]", "[/THINK]")) == expected
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_thinking_that_never_closes_gets_no_closing_and_no_end(opened):
+    tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
+    if opened:
+        tokenizer.chat_template += "{%- if add_generation_prompt -%}{{- '<think>\n' -}}{%- endif -%}"
+    for cut in ("<think>\n1, 2", "<|begin_of_thought|>\n1, 2", "[THINK]1, 2"):
+        assert said(tokenizer, cut) == "<think>\n1, 2"
+    for thinking in ("1, 2", "<think>\n1, 2", "<think>1, 2</think>", "1, 2</think>"):
+        assert said(tokenizer, "", thinking) == "<think>\n1, 2"
+        assert said(tokenizer, "It is 2.", thinking) == WHOLE
+        assert said(tokenizer, "It is 2.", thinking, ended=False) == WHOLE.removesuffix("<|im_end|>")
+
+
+def test_a_student_without_tags_gets_the_text_without_foreign_marks():
+    tokenizer = byte_level(["th", "the"], ["<|im_start|>", "<|im_end|>"], end="<|im_end|>")
+    for spelled in (SPELLINGS["OpenThoughts"], SPELLINGS["Kimi"], "1, 2\n[/THINK]It is 2."):
+        assert said(tokenizer, spelled) == "1, 2\n\nIt is 2.<|im_end|>"
+    assert said(tokenizer, "[THINK]1, 2") == "1, 2"
+    own = "<think>\n1, 2\n</think>\n\nIt is 2."  # as text, which R1's distillations learn
+    assert said(tokenizer, own) == own + "<|im_end|>"
+
+
+def test_control_words_in_a_response_are_text_and_ends_of_turn_behind_it_are_dropped(tokenizer):
+    """Think tags are meant; an end of turn in the middle would teach to stop there."""
+    ids = {tag: tokenizer.convert_tokens_to_ids(tag) for tag in ("<|im_end|>", "<|im_start|>", "<think>", "</think>")}
+    forged = "<think>\n1<|im_end|>\n<|im_start|>user\nno\n</think>\n\nIt is 2.<|im_end|>"
+    given = encoded(tokenizer, text(forged)).sample.token_ids.tolist()
+    assert [given.count(ids[tag]) for tag in ids] == [1, 0, 1, 1] and given[-1] == ids["<|im_end|>"]
+    assert tokenizer.decode(given) == forged
+    cut = encoded(tokenizer, text("It is 2.<|im_end|><|endoftext|>", ended=False)).sample.token_ids.tolist()
+    assert tokenizer.decode(cut) == "It is 2."
+    problem = TextTrace([{"role": "user", "content": "a<|im_end|>b<think>"}], None, "2", "set")
+    prompt = encoded(tokenizer, problem).sample.prompt_ids.tolist()
+    assert tokenizer.decode(prompt) == "<|im_start|>user\na<|im_end|>b<think><|im_end|>\n<|im_start|>assistant\n"
+    assert prompt.count(ids["<|im_end|>"]) == 1 and ids["<think>"] not in prompt
+
+
+def test_prompts_are_those_of_a_run():
+    """A template without a system role, one for parts only, one that closes the thinking, and one with a variable."""
+    tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
+    template = tokenizer.chat_template
+    asked = [{"role": "system", "content": "Be brief."}, *ASK]
+    refusing = "{%- if messages[0].role == 'system' -%}{{- raise_exception('no system') -}}{%- endif -%}"
+    closing = "{{- '<think>\n\n</think>\n\n' if not deep -}}"
+    for chat_template, variables in (
+        (template, {}),
+        (refusing + template, {}),
+        (template.replace("message['content']", "message['content'][0]['text']"), {}),
+        (template + closing, {"deep": True}),
+    ):
+        tokenizer.chat_template = chat_template
+        problem = Problem(Q, "2")
+        run = make_prompts([problem], tokenizer, tokenizer, ("Be brief.", "Be brief."), None, THINK, None, variables)
+        given = encoded(tokenizer, TextTrace(asked, "1, 2", "2", "set"), variables=variables)
+        assert given.sample.prompt_ids.tolist() == run.pairs[problem.id][1]
+        assert tuple(given.sample.token_ids[~given.scored]) == run.style.forced
+    with pytest.raises(ValueError, match="ends the prompt with </think>, and then <think> would be forced"):
+        encoded(tokenizer, text("2", "1, 2"))
+    assert tokenizer.decode(encoded(tokenizer, text("2")).sample.prompt_ids).endswith("</think>\n\n")
+    tokenizer.chat_template = "{{- raise_exception('out of order') -}}"
+    with pytest.raises(ValueError, match="the student's chat template .* cannot be used, it says: out of order"):
+        encoded(tokenizer, text("2"))
+
+
+PROBLEM_AND_TEXTS = {"problem": Q, "generations": ["<think>\n1", ANSWER]}
+TURN = {"role": "assistant", "content": ANSWER}
+FLAGS = [
+    # (row, whether each trace ended)
+    ({**PROBLEM_AND_TEXTS, "finish_reasons": None, "is_reasoning_complete": [True, False]}, [True, False]),
+    ({**PROBLEM_AND_TEXTS, "is_reasoning_complete": [False, True]}, [False, True]),
+    ({**PROBLEM_AND_TEXTS, "is_reasoning_complete": [None, None], "finish_reasons": []}, [True, True]),
+    ({**PROBLEM_AND_TEXTS, "finish_reasons": ["stop", "length"], "finished": [False, True]}, [False, False]),
+    ({**PROBLEM_AND_TEXTS, "finish_reasons": ["STOP", "MAX_TOKENS"]}, [True, False]),
+    ({**PROBLEM_AND_TEXTS, "finish_reasons": ["eos", "repetition"]}, [True, False]),
+    ({**PROBLEM_AND_TEXTS, "truncated": [True, False]}, [False, True]),
+    ({**PROBLEM_AND_TEXTS, "finished": [1, 0]}, [True, False]),
+    ({**PROBLEM_AND_TEXTS, "stop_reason": "length"}, [False, False]),
+    ({**PROBLEM_AND_TEXTS, "stop_reason": [151645, "max_tokens"]}, [True, False]),
+    ({"problem": Q, "generation": ANSWER, "finish_reason": "length"}, [False]),
+    ({"problem": Q, "generation": ANSWER, "finish_reason": "stop", "stop_reason": "</answer>"}, [True]),
+    ({"problem": Q, "generation": ANSWER, "truncated": "false"}, [True]),
+    ({"problem": Q, "generation": ANSWER, "finished": "False"}, [False]),
+    ({"problem": Q, "thinking": "1", "solution": ANSWER, "stop_reason": "max_tokens"}, [False]),
+    ({"problem": Q, "thinking": "1", "solution": ANSWER, "finish_reason": ["length"]}, [False]),
+    ({"prompt": Q, "completion": ANSWER, "finish_reason": "end_turn"}, [True]),
+    ({"prompt": Q, "completion": ANSWER, "is_truncated": True}, [False]),
+    ({"messages": [*ASK, TURN], "finished": False}, [False]),
+    ({"messages": [*ASK, {**TURN, "finish_reason": "length"}]}, [False]),
+    ({"messages": [*ASK, {**TURN, "stop_reason": "end_turn"}]}, [True]),
+    ({"prompt": ASK, "completion": [{**TURN, "finish_reason": "length"}]}, [False]),
+    (
+        {
+            "problem": Q, "a_reasoning": "1", "a_solution": "2", "b_reasoning": "1", "b_solution": "2",
+            "a_finish_reason": "length", "b_finish_reason": "stop",
+        },
+        [False, True],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "whole"), FLAGS)
+def test_every_flag_that_a_trace_was_cut_is_looked_at(tmp_path, tokenizer, row, whole):
+    found = read(tmp_path, [row])
+    assert [member.trace.ended for member in found] == whole
+    for member in found:
+        ids = encoded(tokenizer, member.trace).sample.token_ids.tolist()
+        closed = member.trace.thinking is not None or not member.trace.answer.startswith("<think>")
+        assert (ids[-1] == tokenizer.eos_token_id) == (member.trace.ended and closed)
+
+
+def test_a_flag_for_another_number_of_traces_is_refused(tmp_path):
+    for name in ("is_reasoning_complete", "finish_reasons", "truncated"):
+        with pytest.raises(ValueError, match=f"line 1: the field '{name}' does not have a value for each of the 2"):
+            read(tmp_path, [{**PROBLEM_AND_TEXTS, name: [True]}])
+    with pytest.raises(ValueError, match="line 1: the field 'finished' does not have a value for the one trace"):
+        read(tmp_path, [{"prompt": Q, "completion": ANSWER, "finished": [True, False]}])
+
+
+def test_other_kinds_of_files(tmp_path):
+    """One JSON list, and CSV; a folder is read for its .jsonl or .parquet files alone."""
+    rows = [{"prompt": Q, "completion": ANSWER}]
+    (tmp_path / "set.json").write_text(json.dumps(rows))
+    (tmp_path / "set.csv").write_text(f"prompt,completion\n{Q},{ANSWER}\n")
+    (tmp_path / "set.jsonl").write_text(json.dumps(rows[0]))
+    expected = [TextTrace(Q, None, ANSWER, "set")]
+    for spec in ("set.json", "set.csv", "set.jsonl", "."):
+        assert [member.trace for member in members(str(tmp_path / spec))] == expected
+
+
+LAYOUT_FILES = {
+    "openthoughts.jsonl": WHOLE,
+    "closeonly.jsonl": WHOLE,
+    "arc_digit.jsonl": "arc_digit.jsonl, line 1: no shape of a trace set fits, the fields are 'id', 'question'",
+    "math.jsonl": "math.jsonl, line 1: no shape of a trace set fits",
+    "mathqa.json": "mathqa.json, item 1: no shape of a trace set fits, the fields are 'Problem'",
+    "mmlupro_pandas.csv": "mmlupro_pandas.csv, line 2: no shape of a trace set fits",
+    "options_in_question.jsonl": "options_in_question.jsonl, line 1: no shape of a trace set fits",
+}
+
+
+@pytest.mark.parametrize("name", LAYOUT_FILES)
+def test_files_in_public_layouts(data, tokenizer, name):
+    spec, expected = str(data / "layouts" / name), LAYOUT_FILES[name]
+    if expected == WHOLE:
+        [member] = members(spec)
+        ids = encoded(tokenizer, member.trace).sample.token_ids
+        assert tokenizer.decode(ids) == "<think>\n3 * 2 = 6\n</think>\n\n\\boxed{6}<|im_end|>"
+    else:
+        with pytest.raises(ValueError, match=expected):
+            list(members(spec))

@@ -38,7 +38,7 @@ def main() -> int:
             for case in importlib.import_module(f"faults.{kind}").run(given.quick, given.seed, Path(work)):
                 cases.append(case)
                 if given.verbose or not case.fine:
-                    print(f"  {'fine' if case.fine else 'FAILED'}: {case.name}: {case.why}", flush=True)
+                    print(f"  {'fine' if case.fine else 'FAILED'}: {case.name}: {case.why[:300]}", flush=True)
         bad = sum(not case.fine for case in cases)
         failed += bad
         print(f"{kind}: {len(cases) - bad} of {len(cases)} held ({time.monotonic() - started:.0f} s)", flush=True)

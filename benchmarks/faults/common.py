@@ -7,8 +7,11 @@ and nothing of the user's may be changed.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import importlib
 import os
+import select
 import signal
 import sys
 import time
@@ -27,6 +30,21 @@ class Case:
     fine: bool
     why: str = ""
     """what happened; what should not have, where it is not fine"""
+
+
+def preload() -> None:
+    """Import what commands import, once, before there are children."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for module in (
+        "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.run",
+        "ownwords.evaluation.scores", "ownwords.reports.report", "ownwords.suitability.score", "ownwords.training.run",
+        "ownwords.suitability.select", "ownwords.training.merge", "ownwords.traces.salvage", "ownwords.sharing.card",
+        "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna",
+        "ownwords.generation.pilot", "ownwords.world.recipes", "ownwords.world.measure", "reasoning_gym",
+    ):  # fmt: skip
+        importlib.import_module(module)
 
 
 @dataclass(frozen=True)
@@ -49,16 +67,16 @@ class Child:
     """A command on its way."""
 
     def __init__(self, words: Sequence[str], cwd: Path, prepare: Callable[[], None] | None = None) -> None:
-        self.read: list[int] = []
-        write = []
-        for _ in range(2):
-            # files and not pipes: a child that prints much need not be listened to
-            self.read.append(os.memfd_create("output"))
-            write.append(self.read[-1])
+        pipes = [os.pipe() for _ in range(2)]
+        self.read, write = [read for read, _ in pipes], [write for _, write in pipes]
+        for descriptor in write:  # room for all that a command prints, so that nobody need listen meanwhile
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1 << 20)
         sys.stdout.flush(), sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
             _become([str(word) for word in words], cwd, write, prepare)
+        for descriptor in write:
+            os.close(descriptor)
 
     def kill(self, number: int = signal.SIGINT) -> None:
         os.kill(self.pid, number)
@@ -77,10 +95,14 @@ class Child:
                 time.sleep(0.005)
         texts = []
         for descriptor in self.read:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            with open(descriptor, "rb") as file:
-                texts.append(file.read().decode(errors="replace"))
+            os.set_blocking(descriptor, False)  # whoever outlives the command may hold the other end
+            texts.append((os.read(descriptor, 1 << 20) if _readable(descriptor) else b"").decode(errors="replace"))
+            os.close(descriptor)
         return Done(os.waitstatus_to_exitcode(status), *texts)
+
+
+def _readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
 
 
 def _become(words: list[str], cwd: Path, write: list[int], prepare: Callable[[], None] | None) -> None:

@@ -12,9 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what a batch system sends"""
+INTERRUPTED = 130
+"""the exit code"""
 _heard: list[int] = []
 
 
@@ -30,10 +33,19 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def hear_signals() -> None:
-    """From here on Ctrl-C and SIGTERM raise KeyboardInterrupt, and are remembered: see `interrupted`."""
+    """From here on Ctrl-C and SIGTERM raise KeyboardInterrupt, and are remembered: see `interrupted`.
 
-    def note(number, frame):
+    In the middle of an import they end the process: C++ that is being loaded aborts at an exception, with a page of
+    frames, and there is nothing yet that would have to be put away.
+    """
+
+    def note(number: int, frame: FrameType | None) -> None:
         _heard.append(number)
+        while frame is not None:
+            if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+                print("interrupted", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)
+            frame = frame.f_back
         raise KeyboardInterrupt
 
     _heard.clear()
@@ -46,10 +58,17 @@ def interrupted() -> bool:
     return bool(_heard)
 
 
-def stop_hearing() -> None:
-    """The next signal ends the process at once: all is said, and what is still being put away need not be."""
+def stop_hearing(code: int) -> None:
+    """All is said: the next signal ends the process at once, with the exit code that it has, and what is still being
+    put away need not be."""
+
+    def end(number, frame):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, end)
 
 
 @contextmanager

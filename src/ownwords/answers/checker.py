@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
+from ownwords.answers.judge import SHORT, Judgement
 from ownwords.answers.worker import LONGEST_WAIT
 from ownwords.problems.problem import Problem
 
@@ -48,6 +49,22 @@ START = "import sys; sys.path.append(sys.argv[1]); from ownwords.answers.worker 
 
 class NotJudged(ValueError):
     """An answer that has no verdict, because every process that was to judge it was killed."""
+
+
+def request(problem: Problem, answer: str) -> dict[str, Any]:
+    """What a judge is told of an answer."""
+    return {
+        "kind": problem.kind,
+        "reference": problem.answer,
+        "answer": answer,
+        "question": problem.question,
+        "metadata": problem.metadata,
+    }
+
+
+def judgement(problem: Problem, answer: str, said: dict[str, Any]) -> Judgement:
+    """A judge's reply; what was not judged to the end has no rule, and both sides stand as they were given."""
+    return Judgement(**{"rule": "", "reference": problem.answer[:SHORT], "answer": answer[:SHORT], **said})
 
 
 def library_for(kinds: Iterable[str]) -> str:
@@ -192,29 +209,29 @@ class Checker:
         future.set_result("unparsable" if problem.answer else "unverifiable")
         return future
 
+    def decide(self, problem: Problem, answer: str | None) -> Future[Judgement]:
+        """As `submit`, with the rule that decided and how both sides were read; no endpoint is asked."""
+        if problem.answer and answer and len(answer) <= LONGEST:
+            return self._threads.submit(self._by_rules, problem, answer)
+        future: Future[Judgement] = Future()
+        verdict = "unparsable" if problem.answer else "unverifiable"
+        future.set_result(judgement(problem, answer or "", {"verdict": verdict}))
+        return future
+
     def judged_by(self, problem: Problem, answer: str | None) -> str:
         """Who gave the verdict on an answer that has been checked: `rules` or `endpoint`."""
         return "endpoint" if self.endpoint and answer and self.endpoint.said(problem, answer) else "rules"
 
     def _check(self, problem: Problem, answer: str) -> str:
-        verdict = self._by_rules(problem, answer)
+        verdict = self._by_rules(problem, answer).verdict
         if self.endpoint and verdict in UNDECIDED:
             return self.endpoint.ask(problem, answer) or verdict
         return verdict
 
-    def _by_rules(self, problem: Problem, answer: str) -> str:
+    def _by_rules(self, problem: Problem, answer: str) -> Judgement:
         worker = self._idle.get()
         try:
-            return worker.ask(
-                {
-                    "kind": problem.kind,
-                    "reference": problem.answer,
-                    "answer": answer,
-                    "question": problem.question,
-                    "metadata": problem.metadata,
-                },
-                self.deadline,
-            )["verdict"]
+            return judgement(problem, answer, worker.ask(request(problem, answer), self.deadline))
         finally:
             self._idle.put(worker)
 

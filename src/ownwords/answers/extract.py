@@ -1,17 +1,21 @@
-"""From a completion to its answer: pure functions on text, linear in its length."""
+"""From a completion to its answer: pure functions on text, linear in its length.
+
+An answer is boxed, or stated (`The answer is 18`, `#### 18`, `<answer> B </answer>`), or it is what the last sentence
+concludes in. What cannot be read for sure is no answer: a wrong answer that is taken for right costs more than a right
+one that is missed.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-BOXED = re.compile(r"\\f?box(?:ed)?\s*\{")
-MARKED = re.compile(r"(?:#{4}|(?:final )?answer:)\s*(\S.*)", re.IGNORECASE)
-STATED = re.compile(r"answer (?:is|=):?\s*(\S.*)", re.IGNORECASE)
-BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
-SENTENCE = re.compile(r"(?<=[.!?])\s")
-LETTER = re.compile(r"\(?([A-J])\)?\.?")
-LAST_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
+from ownwords.answers.boxes import OPENING, find_boxes, last_boxed
+from ownwords.answers.ending import ending, own_part, own_turn, without_code
+from ownwords.answers.stated import RETRACTED, plain, statements
+
+__all__ = ["Found", "extract_answer", "find_answer", "last_boxed", "split_thinking"]
+ALTERNATING = 6
+"""statements at the end of a text; two answers that take turns in them are a loop"""
 
 
 def split_thinking(text: str, closing: str | None = "</think>") -> tuple[str, str]:
@@ -26,33 +30,13 @@ def split_thinking(text: str, closing: str | None = "</think>") -> tuple[str, st
     return thinking, answer_text
 
 
-def last_boxed(text: str) -> str | None:
-    """The content of the last `\\boxed{...}` whose braces match, None if there is none."""
-    close_of: dict[int, int] = {}
-    open_braces: list[int] = []
-    escaped = False
-    for i, character in enumerate(text):
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character == "{":
-            open_braces.append(i)
-        elif character == "}" and open_braces:
-            close_of[open_braces.pop()] = i
-    for match in reversed(list(BOXED.finditer(text))):
-        if match.end() - 1 in close_of:
-            return text[match.end() : close_of[match.end() - 1]].strip()
-    return None
-
-
 @dataclass(frozen=True)
 class Found:
     """An answer and the rule that found it."""
 
     answer: str
     rule: str
-    """`boxed`, `marked` (`#### 18`), `stated` (`the answer is 18`), `letter` or `number`"""
+    """`boxed`, `marked` (`#### 18`), `stated` (`the answer is 18`), `printed` (by code), `letter` or `number`"""
 
 
 def extract_answer(answer_text: str) -> str | None:
@@ -64,24 +48,30 @@ def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed"
     """The final answer with the rule that found it: what the last box holds, if anything.
 
     With `answer_from` = `any`, a text that has no box at all is read by the first of these rules that finds something:
-    a last line `#### ...` or `Answer: ...`; the last `answer is ...`, up to the end of its sentence; a last line that
-    is one letter, for a multiple choice (`kind` = `choice`); the last number of the last line, for anything else. A box
-    that was begun and not closed counts as a box: the text was cut, and so may be its numbers.
+    the last statement of an answer; what code has printed at the end; an option's letter on a line of its own, for a
+    multiple choice (`kind` = `choice`); what the last sentence concludes in, for anything else. A box that was begun
+    and not closed counts as a box: the text was cut, and so may be its numbers.
+
+    What follows the answer under a heading such as `Question:` was invented, and is not read.
     """
-    if answer_from == "boxed" or BOXED.search(answer_text):
-        boxed = extract_answer(answer_text)
+    answer_text = without_code(own_turn(answer_text))
+    boxes = find_boxes(answer_text)
+    if answer_from == "boxed" or OPENING.search(answer_text):
+        boxed = extract_answer(own_part(answer_text, boxes[0].end if boxes else None))
+        if boxed and "answer" in boxed.lower():
+            said = statements(plain(boxed), kind)
+            boxed = said[-1].value if said else boxed
         return Found(boxed, "boxed") if boxed else None
-    # linear on hostile text: sentences are cut first, and each rule reads one of them
-    lines = [line.strip() for line in BOLD.sub(r"\1", answer_text).splitlines() if line.strip()]
-    if not lines:
-        return None
-    if marked := MARKED.match(lines[-1]):
-        return Found(marked[1].strip(), "marked")
-    stated = [sentence for line in lines for sentence in SENTENCE.split(line) if "answer" in sentence.lower()]
-    if stated and (said := STATED.search(stated[-1])):
-        return Found(said[1].strip().rstrip("."), "stated")
-    if kind == "choice":
-        letter = LETTER.fullmatch(lines[-1])
-        return Found(letter[1], "letter") if letter else None
-    numbers = LAST_NUMBER.findall(lines[-1])
-    return Found(numbers[-1], "number") if numbers else None
+    text = plain(answer_text)
+    stated = statements(text, kind)
+    text = own_part(text, stated[0].start if stated else None)
+    stated = [statement for statement in stated if statement.start < len(text)]
+    if stated:
+        last = stated[-1]
+        values = [statement.value for statement in stated[-ALTERNATING:]]
+        if any(values.count(value) > 1 for value in values if value != last.value) and values.count(last.value) > 1:
+            return None
+        if not RETRACTED.search(text, last.start):
+            return Found(last.value, last.rule)
+    found = ending(text, kind)
+    return Found(*found) if found else None

@@ -12,56 +12,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ownwords.answers.text import tidy
+from ownwords.answers.units import Unit, read_unit
 
 LONGEST = 400
 """characters; a longer number is compared as text"""
-DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
+DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
+REPEATING = r"\d*\.\d*(?:\\(?:overline|bar|dot) ?\{? ?(?P<period>\d+) ?\}?|\((?P<period2>\d+)\))"
 RATIO = r"\\frac ?\{ ?(?P<a>\d+) ?\} ?\{ ?(?P<b>\d+) ?\}|\\frac ?(?P<c>\d) ?(?P<d>\d)|(?P<e>\d+) ?/ ?(?P<f>\d+)"
 QUANTITY = re.compile(
     rf"(?P<sign>[-+]?) ?(?P<currency>(?:US)?\$|€|£|¥|USD|EUR|GBP)? ?(?P<minus>-?) ?"
-    rf"(?:(?P<mixed>(?:\d+ ?(?=\\)|\d+ (?=\d+ ?/))?)(?P<ratio>{RATIO})|(?P<decimal>{DECIMAL})"
-    rf"(?:[eE](?P<power>[-+]?\d{{1,3}})| ?\\(?:times|cdot) ?10\^\{{?(?P<ten>-?\d{{1,3}})\}}?)?)"
+    rf"(?:(?P<mixed>(?:\d+ ?(?=\\)|\d+ (?=\d+ ?/))?)(?P<ratio>{RATIO})|(?P<repeating>{REPEATING})|"
+    rf"(?P<decimal>{DECIMAL})"
+    rf"(?:[eE](?P<power>[-+]?\d{{1,3}})| ?(?:\\times|\\cdot|\*) ?10 ?\^ ?\{{?(?P<ten>-?\d{{1,3}})\}}?)?)"
     rf"(?P<rest>.*)"
 )
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-NO_UNIT = frozenset(
-    "and or more less least most not than over under plus minus times factorial squared cubed half tenths hundredths "
-    "thousandths sin cos tan log exp sqrt mod to is".split()
-)
-"""words that change the number before them"""
-# unit -> (what it measures, how many of that measure's base)
-UNITS: dict[str, tuple[str, Fraction]] = {
-    name: (measure, Fraction(size))
-    for measure, units in {
-        "length": "mm .001 millimeter .001 cm .01 centimeter .01 m 1 meter 1 km 1000 kilometer 1000 "
-        "in .0254 inch .0254 ft .3048 foot .3048 feet .3048 yd .9144 yard .9144 mi 1609.344 mile 1609.344",
-        "mass": "mg .001 milligram .001 g 1 gram 1 kg 1000 kilogram 1000 oz 28.349523125 ounce 28.349523125 "
-        "lb 453.59237 pound 453.59237",
-        "time": "s 1 sec 1 second 1 min 60 minute 60 h 3600 hr 3600 hour 3600 day 86400 week 604800",
-        "volume": "ml .001 milliliter .001 l 1 liter 1 litre 1",
-        "dollars": "$ 1 US$ 1 usd 1 dollar 1 cent .01 ¢ .01",
-        "euros": "€ 1 eur 1 euro 1",
-        "pounds sterling": "£ 1 gbp 1",
-        "yen": "¥ 1 yen 1",
-        "percent": "% 1 percent 1 percentage 1 pct 1",
-        "angle": r"^\circ 1 ^{\circ} 1 degree 1",
-    }.items()
-    for name, size in zip(units.split()[::2], units.split()[1::2], strict=True)
-}
-SYNONYMS = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "metre": "meter", "people": "person", "feet": "foot"}
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What a number counts."""
-
-    measure: str = ""
-    """`length`, `length^2`, `length/time`, `dollars`, `percent`, ...; an unknown unit is its own; empty for none"""
-    size: Fraction = Fraction(1)
-    """in the measure's base unit"""
-    doubtful: bool = False
-    """one letter, which may be a variable"""
+PART = re.compile(r" *(?:, *and\b|,|\band\b) *|(?<=[a-zA-Z}]) +(?=\d)")
 
 
 @dataclass(frozen=True)
@@ -70,81 +36,90 @@ class Quantity:
 
     number: Fraction
     unit: Unit
+    decimals: int = 0
+    """digits after the point, where it is written as a decimal"""
 
 
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that a text is, if it is one and nothing else."""
-    found = QUANTITY.fullmatch(tidy(text)) if len(text) <= LONGEST else None
+    found = QUANTITY.fullmatch(tidy(text, units=True)) if len(text) <= LONGEST else None
     if not found:
         return None
-    rest = found["rest"].strip()
-    scale, _, after = rest.partition(" ")
-    if scale.lower() in SCALES:
-        rest = after
+    rest = found["rest"]
+    scale, _, after = rest.strip().partition(" ")
+    factor = SCALES.get(scale.lower(), 1)
+    if factor > 1:
+        rest = " " + after
     if found["currency"]:
-        if rest and not re.fullmatch("(?i)dollars?|euros?|usd|eur", rest):
+        if rest.strip() and not re.fullmatch("(?i) *(dollars?|euros?|usd|eur)", rest):
             return None
         rest = found["currency"]
-    unit = read_unit(rest, apart=found["rest"].startswith(" "))
+    unit = read_unit(rest)
     number = _number(found)
     if unit is None or number is None:
         return None
-    return Quantity(number * SCALES.get(scale.lower(), 1), unit)
+    if unit.noun and not rest.startswith((" ", "\\unit", "(")):  # `2abc`
+        return None
+    _, _, decimals = (found["decimal"] or "").partition(".")
+    return Quantity(number * factor, unit, len(decimals) - int(found["power"] or found["ten"] or 0) if decimals else 0)
+
+
+def read_compound(text: str) -> Quantity | None:
+    """`2 hours and 30 minutes`, `5 ft 6 in`: quantities of one measure from the largest unit to the smallest, as one in
+    the smallest; and `4 boxes, 0 apples`, where all parts but one are nothing."""
+    if len(text) > LONGEST:
+        return None
+    read = [read_quantity(part) for part in PART.split(tidy(text, units=True))]
+    parts = [part for part in read if part and part.unit.measures]
+    if len(parts) < 2 or len(parts) < len(read):
+        return None
+    if len({part.unit.measures for part in parts}) == 1:
+        sizes = [part.unit.size for part in parts]
+        falling = all(a > b for a, b in zip(sizes, sizes[1:])) and all(part.number >= 0 for part in parts)
+        total = sum((part.number * part.unit.size for part in parts), Fraction(0))
+        return Quantity(total / sizes[-1], parts[-1].unit) if falling else None
+    rest = [part for part in parts if part.number]
+    return rest[0] if len(rest) == 1 else None
 
 
 def same_quantity(reference: Quantity, answer: Quantity) -> bool | None:
     """Whether they are equal; None where a letter may be a unit or a variable."""
     a, b = reference.unit, answer.unit
-    if a.measure == b.measure:
-        return reference.number * a.size == answer.number * b.size
-    if a.measure and b.measure:
-        return False
-    bare, dressed = (answer, reference) if a.measure else (reference, answer)
+    if a.measures == b.measures:
+        number = answer.number * b.size / a.size
+        return reference.number == number or rounds_to(number, reference, answer.decimals)
+    if a.measures and b.measures:
+        return None if a.doubtful or b.doubtful else False
+    bare, dressed = (answer, reference) if a.measures else (reference, answer)
     if dressed.unit.doubtful:
         return None
-    if dressed.unit.measure == "percent" and bare.number == dressed.number / 100:
+    if rounds_to(answer.number, reference, answer.decimals):
         return True
-    return bare.number == dressed.number and (dressed.unit.measure != "percent" or abs(bare.number) >= 1)
+    percent = is_percent(dressed.unit)
+    if percent and bare.number == dressed.number / 100:
+        return True
+    return bare.number == dressed.number and (not percent or abs(bare.number) >= 1)
 
 
-def read_unit(text: str, apart: bool = True) -> Unit | None:
-    """The unit that a text names: a known one, or any word that stands `apart` from its number; None if it is none."""
-    text = re.sub(r"\\frac ?\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", text)
-    parts = re.sub(r"(?i)\bper\b", "/", text).strip().split("/")
-    parts = [part for given in parts for part in SYNONYMS.get(given.strip().lower(), given).split("/")]
-    if parts == [""]:
-        return Unit()
-    units = [unit for part in parts if (unit := _simple(part.strip(), apart))]
-    if len(units) > 2 or len(units) < len(parts):
-        return None
-    over, *under = units
-    size = over.size / under[0].size if under else over.size
-    return Unit("/".join(unit.measure for unit in units), size, over.doubtful and not under)
+def is_percent(unit: Unit) -> bool:
+    return unit.measures == (("percent", 1),)
 
 
-def _simple(text: str, apart: bool) -> Unit | None:
-    """`cm`, `square inches`, `m^2`, `apples`."""
-    power = 1
-    if raised := re.fullmatch(r"(.*[a-zA-Z]) ?\^ ?\{?([23])\}?", text):
-        text, power = raised[1], int(raised[2])
-    words = [SYNONYMS.get(word, word) for word in text.lower().split()]
-    if words and words[0] in POWERS:
-        power, words = POWERS[words[0]], words[1:]
-    name = _singular(words[-1]) if words else ""
-    if len(words) == 1 and name in UNITS:
-        measure, size = UNITS[name]
-    elif apart and all(re.fullmatch("[a-z]{3,}", word) and word not in NO_UNIT for word in words) and words:
-        measure, size = name, Fraction(1)
-    else:
-        return None
-    letter = power == 1 and len(text) == 1 and text.isalpha()
-    return Unit(f"{measure}^{power}" if power > 1 else measure, size**power, doubtful=letter)
+def rounds_to(number: Fraction, reference: Quantity, decimals: int = 0) -> bool:
+    """Whether a reference that is visibly rounded is this number.
 
-
-def _singular(word: str) -> str:
-    if word in UNITS or word.endswith("ss"):
-        return word
-    return re.sub(r"(?<=ch|sh)es$|(?<=s)es$|(?<=x)es$|s$", "", word)
+    Visibly rounded: six decimals or more, of which four digits say something. The number must round to it at its last
+    digit, and not be a shorter decimal. With 15 digits or more it is the print of a binary float, whose last digits are
+    noise: then the number may differ by 2 units in the last of the float's 53 bits.
+    """
+    places, given = reference.decimals, reference.number
+    digits = len(str(abs(int(given * 10 ** max(places, 0)))))
+    if places < 6 or digits < 4:
+        return False
+    if digits >= 15 and abs(number - given) <= abs(given) * Fraction(4, 2**53):
+        return True
+    longer = not decimals or decimals > places
+    return longer and abs(number - given) * 2 * 10**places <= 1
 
 
 def _number(found: re.Match[str]) -> Fraction | None:
@@ -153,7 +128,18 @@ def _number(found: re.Match[str]) -> Fraction | None:
         if not under:
             return None
         number = int(found["mixed"] or 0) + Fraction(over, under)
+    elif found["repeating"]:
+        number = _repeating(found["repeating"], found["period"] or found["period2"])
     else:
         power = int(found["power"] or found["ten"] or 0)
         number = Fraction(re.sub("[ ,]", "", found["decimal"]).rstrip(".")) * Fraction(10) ** power
     return -number if (found["sign"] + found["minus"]).count("-") % 2 else number
+
+
+def _repeating(text: str, period: str) -> Fraction:
+    whole, _, rest = text.partition(".")
+    fixed = re.match(r"\d*", rest)
+    once = fixed[0] if fixed else ""
+    return Fraction(int((whole or "0") + once), 10 ** len(once)) + Fraction(
+        int(period), (10 ** len(period) - 1) * 10 ** len(once)
+    )

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from ownwords.children import end_with
@@ -39,7 +40,7 @@ def main(extra: str = "", parent: str = "") -> None:
         pass
     import math_verify  # noqa: F401  # while there is a stderr to say what is wrong with an installation
 
-    from ownwords.answers.judge import judge
+    from ownwords.answers.judge import decide
 
     os.dup2(1, 2)
 
@@ -47,7 +48,7 @@ def main(extra: str = "", parent: str = "") -> None:
         answers.write(json.dumps({**said, "grown": _resident() > GROWN}) + "\n")
         answers.flush()
 
-    judge("math", "x+1", "1+x", "", {})
+    decide("math", "x+1", "1+x", "", {})
     if extra and importlib.util.find_spec(extra):
         importlib.import_module(extra)
     reply({"verdict": "ready"})
@@ -55,14 +56,21 @@ def main(extra: str = "", parent: str = "") -> None:
         request = json.loads(line)
         # The kernel ends this process if the parent, which is stricter, is stopped and cannot do it.
         signal.alarm(int(min(2 * request.pop("deadline") + 2, LONGEST_WAIT)))
-        try:
-            said = {"verdict": judge(**request)}
-        except (MemoryError, RecursionError):  # it was too much for us, which says nothing about the answer
-            said = {"verdict": "unverifiable"}
-        except Exception:  # whatever a hostile answer makes the libraries raise
-            said = {"verdict": "unparsable"}
+        said = decided(request)
         signal.alarm(0)
         reply(said)
+
+
+def decided(request: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the judgement on a request; those of a `verdict` alone for an answer that broke the judge."""
+    from ownwords.answers.judge import decide
+
+    try:
+        return asdict(decide(**request))
+    except (MemoryError, RecursionError):  # it was too much for us, which says nothing about the answer
+        return {"verdict": "unverifiable"}
+    except Exception:  # whatever a hostile answer makes the libraries raise
+        return {"verdict": "unparsable"}
 
 
 def _resident() -> int:

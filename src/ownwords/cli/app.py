@@ -16,7 +16,8 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from ownwords.cli.console import Console
-from ownwords.process import interrupted, stop_hearing, unprinted
+from ownwords.cli.help import Formatter, described
+from ownwords.process import INTERRUPTED, interrupted, stop_hearing, unprinted
 from ownwords.traces.files import in_words
 
 app = App(
@@ -25,39 +26,35 @@ app = App(
     help_flags=["--help", "-h"],
     help_format="plaintext",  # <think> is no tag, and 2*3*4 not printed slanted
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(json_list=False, json_dict=False, negative=""),  # [x] is a name
+    help_formatter=Formatter(),
 )
-# A command is imported when it runs, so the line that the list of commands has for it stands here.
-for function, line in (
-    ("demo:demo", "See all of it work on the two small models that ship with the package: offline, in minutes"),
-    ("pilot:pilot", "Try a few gates on a few problems, and forecast the whole run from it"),
-    ("generate:generate", "Make traces: a teacher proposes each token, the student accepts it or writes its own"),
-    ("look:show", "Show a trace, coloured by who wrote each token"),
-    ("report:report", "Write an HTML page about one run or several: figures, pictures and every token"),
-    ("look:export", "Write a run as Parquet and JSONL, ready to train on, with a data card"),
-    ("score:score", "Tell how well any traces suit a student, before anything is trained"),
-    ("score:compare_teachers", "Rank teachers for a student by some traces of each"),
-    ("select:select", "Choose among scored traces those that suit the student best"),
-    ("select:analyse", "Find out which tokens a student finds odd, and where they stand"),
-    ("train:train", "Fine-tune a student on traces"),
-    ("train:merge", "Make one model of a LoRA adapter and its student"),
-    ("evaluate:evaluate", "Evaluate a model on a benchmark, with intervals"),
-    ("evaluate:compare", "Compare two evaluations problem by problem"),
-    ("evaluate:check_references", "Find the problems of a benchmark whose reference answer no model can match"),
-):
-    name = "eval" if function == "evaluate:evaluate" else function.partition(":")[2].replace("_", "-")
-    app.command(f"ownwords.cli.{function}", name=name, help=line, sort_key=len(list(app)))
-world = App(name="world", help="Train and measure the two small models that ship with the package", sort_key=99)
-world.command("ownwords.cli.world:train", help="Train one of the two from scratch")
-world.command("ownwords.cli.world:measure", help="Measure how good a pair is, and how far apart its styles are")
+# A command is imported when it runs; what the list of commands says of it is read from its file.
+for number, command in enumerate(
+    (
+        "demo:demo", "pilot:pilot", "generate:generate", "look:show", "report:report", "look:export", "score:score",
+        "score:compare_teachers", "select:select", "select:analyse", "train:train", "train:merge", "evaluate:evaluate",
+        "evaluate:compare", "judge:judge", "evaluate:check_references",
+    )
+):  # fmt: skip
+    module, _, function = command.partition(":")
+    name = "eval" if function == "evaluate" else function.replace("_", "-")
+    app.command(f"ownwords.cli.{command}", name=name, help=described(module, function), sort_key=number)
+world = App(name="world", help="Train and measure the two small models that ship with the package.", sort_key=99)
+world.command("ownwords.cli.world:train", help=described("world", "train"))
+world.command("ownwords.cli.world:measure", help=described("world", "measure"))
 app.command(world)
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
+LONGEST = 2000
+"""characters of a message"""
 
 
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(help="a YAML file with options; flags win over it")] = None,
+    config: Annotated[Path | None, Parameter(help="a YAML file with options; those on the command line win")] = None,
 ) -> int | None:
     if config:
         from ownwords.cli.options import read_options
@@ -86,13 +83,15 @@ def main() -> None:
             code = _say("error:", "bold red", USER_ERROR, message)
         else:
             raise
-    stop_hearing()
+    stop_hearing(code)
     sys.exit(code)
 
 
 def _say(word: str, style: str, code: int, message: str = "") -> int:
     """Print one line to stderr; `code`."""
     line = " ".join(message.split())
+    if len(line) > LONGEST:  # it quotes something long
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     errors = Console(stderr=True, soft_wrap=True)
     errors.print(word, style=style, end=" " if line else "\n")
     if line:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 """What the demo compares: a folder of the run directory, and its gate."""
 
 
-def demo(*, run: Path = Path("runs/demo"), problems: int = 100, attempts: int = 4, seed: int = 0) -> int:
+Attempts = Annotated[int, whole(1, 1000)]
+
+
+def demo(
+    *,
+    run: Path = Path("runs/demo"),
+    problems: Count = 100,
+    attempts: Attempts = 4,
+    seed: Seed = 0,
+) -> int:
     """Make RSD traces with the small teacher and student, and both controls, on problems that neither has seen.
 
     Parameters
     ----------
     run
-        Where the three run directories go; an interrupted demo goes on.
+        The directory for the three run directories and the report; an interrupted demo goes on.
     problems
-        How many.
+        So many problems.
     attempts
-        Per problem and gate.
+        So many attempts at each problem with each gate.
     seed
-        Of the problems and of every draw.
+        Decides the problems and every draw.
     """
     console = Console()
     with console.status("loading models"):

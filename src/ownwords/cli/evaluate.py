@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
 from ownwords.evaluation.config import EvalConfig
+from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
     from ownwords.generation.run import Prepared
@@ -32,7 +33,7 @@ def evaluate(
     eval_results
         Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
     overwrite
-        Replace that file.
+        Replace the file of --eval-results, if there is one.
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
@@ -50,7 +51,7 @@ def evaluate(
         if eval_results:
             check_eval_results(eval_results, config.benchmark, overwrite)
         prepared = prepare(config)
-    console.print(_plan(prepared))
+    console.print(_plan(prepared), markup=False)
     if dry_run:
         return 0
     with live_progress(console) as tell:
@@ -92,7 +93,7 @@ def compare(before: Path, after: Path) -> None:
     before
         A run directory of `ownwords eval` (or of `ownwords generate`).
     after
-        Another one, on the same benchmark.
+        Another run directory, on the same benchmark.
     """
     console = Console()
     with console.status("comparing"):
@@ -115,23 +116,24 @@ def check_references(
     *,
     question_field: str | None = None,
     answer_field: str | None = None,
-    limit: int | None = None,
-    check_workers: int = 1,
+    limit: CountOrNone = None,
+    check_workers: Processes = 1,
 ) -> None:
-    """Give each problem's reference answer as a model would, and see whether it is judged correct.
+    """Find the reference answers of a benchmark that are not judged correct when a model writes them.
 
-    What is not can never be solved by a model either: better known before an evaluation than after.
+    As it stands, and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
+    commands, a list in another order, a letter with its option. What is refused would count against every model.
 
     Parameters
     ----------
     benchmark
-        As `ownwords eval --benchmark` takes it.
+        A name, a file, or anything else that `ownwords eval --benchmark` takes.
     question_field
         The column of the question, where its name does not tell.
     answer_field
         The column of the reference answer, where its name does not tell.
     limit
-        Take the first N problems only.
+        Take the first N problems only; at least 1.
     check_workers
         Processes that check answers.
     """
@@ -144,9 +146,15 @@ def check_references(
 
         problems = read_benchmark(benchmark, limit=limit, question_field=question_field, answer_field=answer_field)
         with Checker(check_workers) as checker:
-            verdicts = judge_references(problems, checker)
-    for problem, verdict in zip(problems, verdicts, strict=True):
-        if verdict != "correct":
-            console.print(f"{problem.id} {verdict}: {printable(problem.answer)}", soft_wrap=True)
-    right = verdicts.count("correct")
-    console.print(f"{right} of {len(problems)} references are judged correct ({right / len(problems):.1%})")
+            references = judge_references(problems, checker)
+    for reference in references:
+        for spelling, verdict in reference.refused.items():
+            written = f", written {printable(spelling)}" if spelling != reference.problem.answer else ""
+            line = f"{reference.problem.id} {verdict}: {printable(reference.problem.answer)}{written}"
+            console.print(line, soft_wrap=True)
+    right = sum(not reference.refused for reference in references)
+    tried = sum(len(reference.verdicts) for reference in references)
+    console.print(
+        f"{right} of {len(references)} references are judged correct ({right / len(references):.1%}) in each of "
+        f"{tried} spellings"
+    )

@@ -29,7 +29,8 @@ def generate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     show_prompts
-        Likewise, and print what both models read before the first problem, token by token.
+        Load and check everything, print the plan and what each model reads before the first problem, token by token,
+        and make nothing.
     push_to_hub
         When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
         NAME/DATA. A new one is private; one that holds an export already is refused.

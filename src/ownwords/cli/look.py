@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -11,6 +13,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import Seed, Share, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,9 +28,9 @@ def show(
     run: Path,
     *,
     problem: str | None = None,
-    attempt: int | None = None,
+    attempt: Annotated[int | None, whole()] = None,
     svg: Path | None = None,
-    width: int | None = None,
+    width: Annotated[int | None, whole(10, 10000)] = None,
 ) -> None:
     """Show a trace, coloured by who wrote each token.
 
@@ -42,7 +45,7 @@ def show(
     svg
         Write the picture to this file as well.
     width
-        Columns to write into; the terminal's own if not given.
+        Columns to write into; as many as the terminal has if not given.
     """
     from ownwords.generation.models import load_tokenizer
     from ownwords.traces.files import check_output, write_file
@@ -131,10 +134,11 @@ def export(
     *,
     out: Path | None = None,
     pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
-    seed: int = 0,
-    max_fallback: float = 0.5,
+    seed: Seed = 0,
+    max_fallback: Share = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    salvage: Annotated[bool, Parameter(negative="")] = False,
     to_hub: str | None = None,
     licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> None:
@@ -147,31 +151,43 @@ def export(
     run
         The run directory.
     out
-        Where to; RUN/exports if not given.
+        The directory to write to; RUN/exports if not given.
     pick
         Of the eligible attempts at a problem: the shortest, a random one, the one that surprises the student least, or
         all.
     seed
-        Of the random pick.
+        Decides what --pick random picks.
     max_fallback
-        The largest share of tokens by the student; runs with --gate never are not asked.
+        Leave out traces of which the student wrote a larger share; does not apply to runs with --gate never.
     incorrect
         Select attempts whatever their verdict.
     overwrite
         Replace files of an earlier export, here and on the hub.
+    salvage
+        Export what can still be read of a run whose database is damaged, and say how much is lost. The run directory
+        stays as it is, so --out is needed.
     to_hub
         Upload the tables and the card to this data set of the Hugging Face hub, as NAME/DATA. A new one is private.
     licence
         The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
+    if salvage and out is None:
+        raise ValueError("--salvage leaves the run directory as it is: name another directory to write to with --out")
     out = out or run / "exports"
     if to_hub:
         from ownwords.sharing.hub import check_hub
 
         check_hub(to_hub, overwrite)
-    with console.status("writing"):
-        written = export_run(run, out, pick, max_fallback, not incorrect, overwrite, seed, to_hub or run.name, licence)
+    with console.status("writing"), ExitStack() as closing:
+        source, title = run, to_hub or run.name
+        if salvage:
+            from ownwords.traces.salvage import salvage as save
+
+            source = Path(closing.enter_context(TemporaryDirectory(prefix="ownwords-"))) / run.resolve().name
+            saved = save(run, source)
+            console.print(f"{saved.attempts} attempts could be read, at least {saved.lost} could not")
+        written = export_run(source, out, pick, max_fallback, not incorrect, overwrite, seed, title, licence)
     for name, path in written.items():
         console.print(f"{name:18} {path}")
     if to_hub:
@@ -202,7 +218,7 @@ def export_run(
     import pyarrow.parquet as pq
 
     from ownwords.generation.models import load_tokenizer
-    from ownwords.generation.run import decode
+    from ownwords.generation.templates import decode
     from ownwords.sharing.card import TABLES, data_card
     from ownwords.traces.export import export as write
     from ownwords.traces.files import held, write_file
@@ -212,12 +228,13 @@ def export_run(
     with Store.read(run) as store:
         tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
-        closing_id = tokenizer.get_vocab().get(store.config["think"][1])
+        think = store.config["think"]
+        closing_id = tokenizer.get_vocab().get(think[1])
         card = out / "README.md"
         if held(out, [card.name]) and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
-        written = write(store, out, selection, lambda ids: decode(tokenizer, ids), closing_id, overwrite)
-        rows = {table: pq.read_metadata(out / f"{table}.parquet").num_rows for table in TABLES}
+        written = write(store, out, selection, lambda ids: decode(tokenizer, ids, think), closing_id, overwrite)
+        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in TABLES}
         write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

@@ -31,18 +31,19 @@ def read_options(path: Path) -> dict[str, Any]:
         options = {} if options is None else options
         if not isinstance(options, dict):
             raise ValueError(f"a YAML {type(options).__name__}")
-        _check(options)
+        options = _given(options)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"--config {path}: {error}; expected lines such as `attempts: 4`") from error
     return options
 
 
-def _check(options: dict[Any, Any]) -> None:
+def _given(options: dict[Any, Any]) -> dict[str, Any]:
+    """The options that have a value; null leaves one as it is."""
     for key, value in options.items():
-        if not isinstance(key, str):
+        if not isinstance(key, str) or key == "config":
             raise ValueError(f"the key {key!r} is no name of an option")
-        if isinstance(value, dict):
-            _check(value)
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str) and "\0" in one:
                 raise ValueError(f"{key} holds a NUL character")
+    given = {key: value for key, value in options.items() if value is not None}
+    return {key: _given(value) if isinstance(value, dict) else value for key, value in given.items()}

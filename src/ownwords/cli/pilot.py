@@ -10,6 +10,7 @@ from rich.table import Table
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
 from ownwords.generation.config import GenerateConfig
+from ownwords.numbers import whole
 
 if TYPE_CHECKING:
     from ownwords.generation.forecast import Interval
@@ -24,7 +25,7 @@ def pilot(
         "threshold:0.01",
         "threshold:0.003",
     ),
-    size: int = 20,
+    size: Annotated[int, whole(2)] = 20,
 ) -> int:
     """Try a few gates on a few problems, and say what the whole run will be like.
 
@@ -34,9 +35,9 @@ def pilot(
     Parameters
     ----------
     gates
-        What to try, instead of --gate.
+        The gates to try, in place of --gate.
     size
-        Problems to try it on, drawn at random from the run's.
+        So many problems, drawn at random from those of the run.
     """
     console = Console()
     with console.status("loading models"):
@@ -50,7 +51,7 @@ def pilot(
         console.print(f"interrupted: what was made is in {config.run}; a pilot is timed and has to start anew")
         return INTERRUPTED
     console.print(pilot_table(made))
-    console.print(_advice(made))
+    console.print(_advice(made), markup=False)
     return 0
 
 
@@ -89,6 +90,8 @@ def _advice(pilot: Pilot) -> str:
         f"suggested: --gate {arm.gate}, the strictest whose solved rate is within one standard error of the best; "
         f"it refuses {1 - arm.pass_mass:.2%} of what the teacher proposes (quantile {arm.pass_mass:.4f})",
         f"memory: {pilot.peak_bytes / 2**30:.2f} GiB at the most, {pilot.prepared.slots} attempts at once",
+        *pilot.fit,
+        *(f"{name}: {remark}" for name, remark in pilot.prepared.remarks.items()),
     ]
     beyond = max(f.extrapolated for f in pilot.forecasts)
     if beyond > 1.05:

@@ -10,12 +10,15 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import real
+
+Budget = Annotated[float, real("MiB", 0, 1e6, above=True)]
 
 
 def report(
     *sets: Path,
     out: Path | None = None,
-    budget: float = 16.0,
+    budget: Budget = 16.0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write one HTML file about a run, or about several side by side: figures, pictures, and every token.
@@ -27,7 +30,7 @@ def report(
     sets
         Run directories of `ownwords generate`, in the order of their columns.
     out
-        The file; report.html in the first directory if not given.
+        The file to write; report.html in the first directory if not given.
     budget
         MiB of traces to embed at most; of a larger set the file holds a sample, and says so.
     overwrite

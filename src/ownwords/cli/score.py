@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
@@ -27,13 +29,16 @@ def score(
     *,
     student: str,
     out: Path,
-    sample: int | None = None,
-    seed: int = 0,
-    local_steps: int = 0,
+    sample: CountOrNone = None,
+    seed: Seed = 0,
+    local_steps: CountOr0 = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Tell how well a set of traces suits a student, trace by trace and token by token, before anything is trained.
 
@@ -51,14 +56,21 @@ def score(
     sample
         Score so many traces only, drawn by problem: sets that share problems draw the same ones.
     seed
-        Of the draw.
+        Decides which traces --sample draws.
     local_steps
         Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
         passes of its own over that many times the tokens. 0 leaves it out.
+    think
+        The student's own tags around the thinking.
+    marks
+        Those of the set, if they are none of the usual ones; all become the student's.
+    template_kwargs
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        auto: float32 on the CPU, the checkpoint's own on a GPU.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        auto, cpu, cuda, cuda:1, ...; with several workers auto gives them the GPUs in turn.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
         Tokens per forward pass, padding included; a longer trace is read alone.
     workers
@@ -66,10 +78,13 @@ def score(
     """
     console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.plan import ScoreConfig
+        from ownwords.traces.fit import LEAST, remark
 
         config = ScoreConfig(
-            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps, dtype=dtype,
+            traces=traces, student=student, out=out, sample=sample, seed=seed, local_steps=local_steps,
+            think=think, marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype,
             device=device, batch_tokens=batch_tokens, workers=workers,
         )  # fmt: skip
     try:
@@ -78,6 +93,10 @@ def score(
         console.print(f"interrupted: what was scored is kept in {out}; the same command goes on")
         return INTERRUPTED
     console.print(scores_table(dict(_columns(summary))))
+    for name, figures in summary.get("fit", {}).items():
+        if figures["median_probability"] < LEAST:
+            line = remark(name, figures["traces"], {"student": figures["median_probability"]})
+            console.print(f"{line} (median; mean surprisal {figures['mean_surprisal']:.2f} nats)", markup=False)
     for reason, number in summary["skipped"].items():
         console.print(f"not scored: {number} of {summary['traces']} ({reason})")
     console.print(f"ownwords select {out} chooses from them, ownwords analyse {out} looks closer")
@@ -88,12 +107,15 @@ def compare_teachers(
     *traces: str,
     student: str,
     out: Path,
-    sample: int = 200,
-    seed: int = 0,
+    sample: Count = 200,
+    seed: Seed = 0,
+    think: tuple[str, str] = ("<think>", "</think>"),
+    marks: tuple[str, str] | None = None,
+    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
-    batch_tokens: int = 8192,
-    workers: int = 1,
+    batch_tokens: Count = 8192,
+    workers: Processes = 1,
 ) -> int:
     """Rank teachers for a student by the Rank-Surprisal Ratio of some traces of each (arXiv 2601.14249).
 
@@ -102,26 +124,34 @@ def compare_teachers(
     traces
         Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
     student
-        A model folder, a hub name, or world.
+        A model folder, a hub name, or world (ships with the package).
     out
         Where the scores of each set and teachers.json go; an unfinished comparison is continued.
     sample
-        Traces of each set.
+        Score so many traces of each set.
     seed
-        Of the draws and of the bootstrap.
+        Decides which traces are drawn, and the bootstrap of the intervals.
+    think
+        The student's own tags around the thinking.
+    marks
+        Those of the set, if they are none of the usual ones; all become the student's.
+    template_kwargs
+        Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        As for ownwords score.
+        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
     device
-        As for ownwords score.
+        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
+        the GPUs in turn.
     batch_tokens
-        As for ownwords score.
+        Tokens per forward pass, padding included; a longer trace is read alone.
     workers
-        As for ownwords score.
+        Processes, each with a student of its own.
     """
     if len(traces) < 2:
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
     console = Console()
     with console.status("loading"):
+        from ownwords.generation.config import read_variables
         from ownwords.suitability.files import Scores
         from ownwords.suitability.plan import ScoreConfig
         from ownwords.suitability.teachers import compare
@@ -135,8 +165,9 @@ def compare_teachers(
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(
-                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, dtype=dtype,
-                device=device, batch_tokens=batch_tokens, workers=workers,
+                traces=spec, student=student, out=out / str(number), sample=sample, seed=seed, think=think,
+                marks=marks, template_kwargs=read_variables(template_kwargs or {}), dtype=dtype, device=device,
+                batch_tokens=batch_tokens, workers=workers,
             )  # fmt: skip
             console.print(f"{spec}:")
             _score(console, config)

@@ -11,19 +11,22 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
 from ownwords.traces.files import check_output, write_file
+
+Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
 
 def select(
     *scores: Path,
     out: Path,
     by: str = "rsr",
-    per_problem: int = 1,
-    share: float = 1.0,
-    count: int | None = None,
+    per_problem: CountOr0 = 1,
+    share: ShareAbove0 = 1.0,
+    count: CountOrNone = None,
     correct: Annotated[bool, Parameter(negative="")] = False,
     balance: Annotated[bool, Parameter(negative="")] = False,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Choose traces to train on by what the student thinks of them; every trace is told why it is taken or not.
@@ -35,22 +38,22 @@ def select(
     scores
         Scores directories of one student, as ownwords score wrote them.
     out
-        Where to.
+        The directory to write to.
     by
         rsr, mean_surprisal, length (the shortest), random, grape, step_logprob, local_naturalness, below_1, or any
         other column of scores.parquet; what suits better comes first.
     per_problem
-        At most so many per problem; 0 for no limit.
+        Take at most so many traces of each problem; 0 for no limit.
     share
-        Of those that are left the best share, 0.5 for the better half.
+        Take this share of those that are left, the best ones: 0.5 for the better half.
     count
-        The best so many.
+        Take at most so many in all, the best ones.
     correct
-        Only traces whose verdict is correct.
+        Take only traces whose verdict is correct.
     balance
-        No source may give more than its equal part.
+        Take no more from any source than its equal part.
     seed
-        Of --by random.
+        Decides the order of --by random.
     overwrite
         Replace an earlier selection.
     """
@@ -72,8 +75,8 @@ def select(
         console.print(f"written: {out / name}")
 
 
-def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path | None = None) -> None:
-    """Which tokens a student finds odd, or refused: by kind, place, step and agreement; no model is loaded.
+def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
+    """Find out which tokens a student finds odd, or refused: by kind, place, step and agreement; loads no model.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def analyse(traces: Path, *, threshold: float = 0.01, pairs: int = 15, out: Path
     threshold
         A token is odd below this probability.
     pairs
-        So many of the most frequent refusals are listed token by token.
+        List so many of the most frequent refusals, token by token.
     out
         Write the tables to this JSON file as well.
     """

@@ -58,28 +58,32 @@ def _checking(config: GenerateConfig) -> str:
 
 
 def prompts_table(prepared: Prepared) -> Table:
-    """What both models read before the first problem, a token in a row, and the tokens that are forced after it."""
+    """What the models read before the first problem, a token in a row, and the tokens that are forced after it."""
     from ownwords.generation.plan import PRIVILEGED
     from ownwords.traces.spans import printable
 
-    def shown(side, ids) -> list[tuple[str, Text]]:
+    def shown(side, ids) -> list[tuple[Text, str]]:
         texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
-        return [(str(i), Text(printable(text).replace("\n", "⏎"))) for i, text in zip(ids, texts, strict=True)]
+        return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
     problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.privileged, 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
-    for name in ("", "teacher", "", "student", ""):
-        table.add_column(name, justify="right" if not name else "left")
-    both = zip_longest(shown(prepared.teacher, theirs), shown(prepared.student, ours), fillvalue=("", Text()))
-    for n, (left, right) in enumerate(both):
-        table.add_row(str(n), left[1], left[0], right[1], right[0])
+    sides = {"teacher": (prepared.teacher, theirs), "student": (prepared.student, ours)}
+    sides = {name: side for name, side in sides.items() if side[0]}  # a student alone has no teacher
+    table.add_column("", justify="right")
+    for name in sides:
+        table.add_column(name)
+        table.add_column("", justify="right")
+    for n, pieces in enumerate(zip_longest(*(shown(*side) for side in sides.values()), fillvalue=(Text(), ""))):
+        table.add_row(str(n), *(cell for piece in pieces for cell in piece))
     table.add_section()
     for token in prepared.style.forced:
-        pieces = shown(prepared.teacher, prepared.alignment.to_teacher(token))
-        [(token_id, text)] = shown(prepared.student, [token])
-        spelled = Text("·").join(piece for _, piece in pieces)
-        table.add_row("forced", spelled, " ".join(piece_id for piece_id, _ in pieces), text, token_id, style="italic")
+        cells: list[Text | str] = [*shown(prepared.student, [token])[0]]
+        if prepared.teacher:
+            pieces = shown(prepared.teacher, prepared.alignment.to_teacher(token))
+            cells = [Text("·").join(text for text, _ in pieces), " ".join(i for _, i in pieces), *cells]
+        table.add_row("forced", *cells, style="italic")
     return table
 
 

@@ -66,7 +66,7 @@ def merge(adapter: Path, *, out: Path) -> None:
     adapter
         The --out of a training with --lora.rank.
     out
-        Where the model goes.
+        The directory to write the model to.
     """
     _need("peft", extra="train")
     console = Console()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ownwords.cli.console import Console
+from ownwords.numbers import Count, CountOrNone, Seed
 from ownwords.traces.files import check_output, plain_errors, write_file
 
 
@@ -17,18 +18,19 @@ def train(
     out: Path,
     device: Literal["cpu", "cuda"] = "cpu",
     compile: bool = False,
-    tokens: int | None = None,
+    tokens: CountOrNone = None,
 ) -> None:
     """Train one of the small world's models from scratch; a run that was killed goes on.
 
     Parameters
     ----------
     role
-        Which of the two; or same-style, a second teacher, which does not ship, that writes like the student.
+        The model to train: teacher, student, or same-style, a second teacher that writes like the student and does not
+        ship.
     out
         Folder for the state, the log (metrics.jsonl) and, in the end, the model.
     device
-        Where to train.
+        The device to train on.
     compile
         Use torch.compile: about 1.3 times as fast, needs a C++ compiler.
     tokens
@@ -50,7 +52,7 @@ def train(
 
 
 def measure(
-    *, teacher: str = "world", student: str = "world", problems: int = 1000, seed: int = 1, out: Path | None = None
+    *, teacher: str = "world", student: str = "world", problems: Count = 1000, seed: Seed = 1, out: Path | None = None
 ) -> None:
     """Measure a pair on problems that it has never seen: greedy accuracy, how foreign the teacher's traces are to the
     student, and what a decoding step costs.
@@ -60,11 +62,11 @@ def measure(
     teacher
         A model folder, or world.
     student
-        Likewise.
+        A model folder, or world.
     problems
-        How many, in equal parts of every task family.
+        So many problems, in equal parts of every task family.
     seed
-        Of the problems.
+        Decides the problems.
     out
         Write the figures to this JSON file as well.
     """

@@ -68,18 +68,21 @@ def read_benchmark(
 
 
 def shuffle_options(problem: Problem, seed: int) -> Problem:
-    """A multiple choice with its options in another order, a function of (seed, problem).
+    """A multiple choice with its options in another order, a function of (seed, problem); as it is if the options stand
+    in the question's own words.
 
     The question's text changes with it, and so does the problem's id: runs with other orders share no problem.
     """
     assert problem.kind == "choice", problem.kind
     options = problem.metadata["options"]
     stem = problem.question.removesuffix(_lines(options))
+    if stem == problem.question:
+        return problem
     order = list(range(len(options)))
     random.Random(f"{seed}/{stem}").shuffle(order)
     shuffled = [options[i] for i in order]
     letter = LETTERS[order.index(LETTERS.index(problem.answer))]
-    metadata = {**problem.metadata, "options": shuffled}
+    metadata = {name: [values[i] for i in order] for name, values in problem.metadata.items()}
     return replace(problem, question=stem + _lines(shuffled), answer=letter, metadata=metadata)
 
 

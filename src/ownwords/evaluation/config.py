@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, GenerateConfig, SamplingOptions
+from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, Deadline, GenerateConfig, SamplingOptions
+from ownwords.generation.plan import MOST
+from ownwords.numbers import CountOrNone, Processes, Seed, check, whole
 
 
 @Parameter(name="*")
@@ -26,7 +28,7 @@ class EvalConfig:
     """the column of the question, where its name does not tell"""
     answer_field: str | None = None
     """the column of the reference answer, where its name does not tell"""
-    limit: int | None = None
+    limit: CountOrNone = None
     """take the first N problems only"""
     exclude: Path | None = None
     """leave out the problems of this run directory: those whose traces the model was trained on"""
@@ -34,46 +36,47 @@ class EvalConfig:
     model: str = "world"
     """a model folder, a hub name, or world (the small student that ships with the package)"""
     model_device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """where the model computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     model_dtype: DTYPES = "auto"
-    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
 
-    samples: int | None = None
+    samples: Annotated[int | None, whole(1, MOST)] = None
     """answers per problem [4, or 1 with --greedy]"""
     greedy: Annotated[bool, Parameter(negative="")] = False
     """take the likeliest token always"""
     sampling: SamplingOptions = SamplingOptions()
-    max_tokens: int = 1024
-    """per answer, the opening included"""
-    repetition_window: int = 256
-    """give an answer up when its last N tokens repeat themselves; 0 never does"""
+    max_tokens: Annotated[int, whole(2, 10**8)] = 1024
+    """the most tokens of an answer, its forced opening included"""
+    repetition_window: Annotated[int, whole()] = 256
+    """give an answer up when its last N tokens repeat themselves; 0 gives none up for that"""
     system: str = SYSTEM_PROMPT
     """the system prompt; empty for none"""
     opening: str | None = None
     """forced start of every answer: as the model's template opens it, or <think> and a line break where its tokenizer
     has the tags; empty for none"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking"""
+    """the tags around the thinking, the opening one and the closing one"""
+    template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
+    """variables of the chat template, as --template-kwargs.thinking true"""
 
-    seed: int = 0
-    """of the draws, and of problems and options that are made by a seed and name none"""
+    seed: Seed = 0
+    """decides the draws, and the problems of a source that takes a seed and is given none"""
     answer_from: Literal["boxed", "any"] = "boxed"
     """where the final answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it"""
     judge_url: str | None = None
     """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (sends it questions and
     answers), as http://localhost:8000/v1"""
     judge_model: str | None = None
-    """the model's name there"""
-    batch: int | Literal["auto"] = "auto"
+    """the name that the model has at --judge-url"""
+    batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
     """the most answers to decode together; auto for as many as memory holds"""
-    check_workers: int = 1
+    check_workers: Processes = 1
     """processes that check answers"""
-    check_deadline: float = 5.0
-    """seconds per answer"""
+    check_deadline: Deadline = 5.0
+    """an answer that takes the checker longer gets the verdict timeout; seconds"""
 
     def __post_init__(self) -> None:
-        if self.samples is not None and self.samples < 1:
-            raise ValueError(f"samples is {self.samples}, expected a whole number from 1 up")
+        check(self)
         if self.greedy and (self.samples or 1) > 1:
             raise ValueError(f"samples is {self.samples} with --greedy, which always answers the same: expected 1")
         if self.greedy and self.sampling != SamplingOptions():
@@ -101,6 +104,7 @@ class EvalConfig:
             system=self.system,
             opening=self.opening,
             think=self.think,
+            template_kwargs=self.template_kwargs,
             seed=self.seed,
             answer_from=self.answer_from,
             judge_url=self.judge_url,

@@ -1,18 +1,40 @@
-"""Would a right answer be found and judged right? Every reference, given as a model would write it."""
+"""Would a right answer be found and judged right? Every reference, in the ways in which a model would write it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import find_answer
+from ownwords.evaluation.spellings import spellings
 from ownwords.problems.problem import Problem
 
 
-def judge_references(problems: Sequence[Problem], checker: Checker) -> list[str]:
-    """The verdict on each problem's own reference, written as `\\boxed{reference}`; all should be `correct`."""
+@dataclass(frozen=True)
+class Reference:
+    """What became of one problem's reference."""
+
+    problem: Problem
+    verdicts: dict[str, str]
+    """by spelling, the reference as it stands first; all should be `correct`"""
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """The spellings that are not judged correct, with their verdicts."""
+        return {spelling: verdict for spelling, verdict in self.verdicts.items() if verdict != "correct"}
+
+
+def judge_references(problems: Sequence[Problem], checker: Checker) -> list[Reference]:
+    """The verdict on each spelling of each problem's own reference, written as `\\boxed{...}`."""
     asked = []
     for problem in problems:
-        found = find_answer(f"The answer is \\boxed{{{problem.answer}}}.", problem.kind, "boxed")
-        asked.append(checker.submit(problem, found.answer if found else None))
-    return [future.result() for future in asked]
+        futures = {}
+        for spelling in spellings(problem):
+            found = find_answer(f"The answer is \\boxed{{{spelling}}}.", problem.kind, "boxed")
+            futures[spelling] = checker.submit(problem, found.answer if found else None)
+        asked.append((problem, futures))
+    return [
+        Reference(problem, {spelling: future.result() for spelling, future in futures.items()})
+        for problem, futures in asked
+    ]

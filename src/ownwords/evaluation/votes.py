@@ -15,25 +15,28 @@ def count_votes(
 ) -> tuple[list[tuple[int, bool]], int]:
     """(votes, silent) of (answer, verdict) pairs, as `majority_at_k` takes them.
 
-    Two answers agree if they are the same text, or if both are correct, or if the one is judged correct with the other
-    as its reference. Answers to reasoning-gym's tasks agree as texts only: some tasks have many right answers, which
-    no voter could tell to be equally right. An answer that is missing or unparsable is silent.
+    Correct answers vote together. Two others agree if the one is judged correct with the other as its reference, and
+    whoever agrees with a member of a group belongs to it: 0.5 and 50 vote together if somebody said 50 %. So the
+    groups are the same whatever the order of the answers. Answers to reasoning-gym's tasks agree as texts only: some
+    tasks have many right answers, which no voter could tell to be equally right. An answer that is missing or
+    unparsable is silent.
     """
-    counted = Counter((answer, verdict) for answer, verdict in answers if answer and verdict != "unparsable")
-    sizes: Counter[str] = Counter()  # by the first answer of a group
-    right: dict[str, bool] = {}
-    for (answer, verdict), size in counted.items():
-        correct = verdict == "correct"
-        same = (first for first in right if _agree(problem, first, answer, right[first], correct, checker))
-        group = next(same, answer)
-        sizes[group] += size
-        right.setdefault(group, correct)
-    return [(size, right[group]) for group, size in sizes.items()], len(answers) - counted.total()
+    voices = [(answer, verdict == "correct") for answer, verdict in answers if answer and verdict != "unparsable"]
+    counted = Counter(voices)
+    by_text = problem.kind.startswith("gym:")
+    groups: list[list[tuple[str, bool]]] = []
+    for voice in sorted(counted):
+        joined, apart = [voice], []
+        for group in groups:
+            agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
+            joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])
+        groups = [*apart, joined]
+    votes = [(sum(counted[voice] for voice in group), group[0][1]) for group in groups]
+    return sorted(votes, reverse=True), len(answers) - len(voices)
 
 
-def _agree(problem: Problem, one: str, other: str, one_right: bool, other_right: bool, checker: Checker) -> bool:
-    if one == other:
-        return True
-    if problem.kind.startswith("gym:") or one_right != other_right:
-        return False
-    return one_right or checker.submit(replace(problem, answer=one), other).result() == "correct"
+def _agree(problem: Problem, one: tuple[str, bool], other: tuple[str, bool], checker: Checker) -> bool:
+    """Whether two voices, of which `one` sorts first, say the same."""
+    if one[1] or other[1]:
+        return one[1] == other[1]
+    return checker.submit(replace(problem, answer=one[0]), other[0]).result() == "correct"

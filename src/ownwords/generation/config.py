@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from cyclopts import Parameter
 
 from ownwords.generation.plan import MOST
+from ownwords.numbers import CountOrNone, Processes, Seed, ShareAbove0, check, real, whole
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.shaping import Sampling
 
@@ -18,17 +20,19 @@ SYSTEM_PROMPT = (
     "with the answer inside \\boxed{}."
 )
 THINK = ("<think>", "</think>")
+Deadline = Annotated[float, real("seconds", 0.1, 86400)]
+"""a shorter one voids the verdict on nearly every answer"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
     """How a model's distribution is shaped before it is drawn from; what is not given comes from the preset."""
 
-    temperature: float | None = None
+    temperature: Annotated[float | None, real("0 (greedy) or a number", 0, 1000)] = None
     """0 takes the likeliest token [preset: 0.7]"""
-    top_p: float | None = None
+    top_p: Annotated[float | None, real("a share", 0, 1, above=True)] = None
     """keep the likeliest tokens up to this mass; 1 keeps all [preset: 0.95]"""
-    top_k: int | None = None
+    top_k: Annotated[int | None, whole()] = None
     """keep this many tokens; 0 keeps all [preset: 0]"""
 
 
@@ -66,7 +70,7 @@ class GenerateConfig:
     check_overlap: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
     """benchmarks (files, or what --problems takes) that no problem should be in: the plan counts those that share 13
     words in a row; the known ones below the folder in OWNWORDS_DATA are looked at without being named"""
-    limit: int | None = None
+    limit: CountOrNone = None
     """take the first N problems only"""
 
     teacher: str = "world"
@@ -75,13 +79,13 @@ class GenerateConfig:
     student: str = "world"
     """a model folder, a hub name, or world"""
     teacher_device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """where the teacher computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     student_device: str = "auto"
-    """likewise"""
+    """the same for the student"""
     teacher_dtype: DTYPES = "auto"
-    """auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the teacher's weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
     student_dtype: DTYPES = "auto"
-    """likewise"""
+    """the same for the student"""
 
     preset: Literal["default", "paper-text", "paper-script"] = "default"
     """values for gate, proposals and sampling; what is given beside it wins"""
@@ -90,33 +94,35 @@ class GenerateConfig:
     never (the student's own rollouts), or several joined by +"""
     gate_sees: Literal["raw", "shaped"] = "raw"
     """the probabilities that the gate looks at"""
-    proposals: float | None = None
+    proposals: Annotated[float | None, whole(1, word="inf")] = None
     """how often the teacher may propose before the student takes over (inf: no limit)"""
     teacher_sampling: SamplingOptions = SamplingOptions()
     student_sampling: SamplingOptions = SamplingOptions()
 
-    attempts: int = 4
-    """per problem"""
-    until_correct: Annotated[int | None, Parameter(name="--until-correct")] = None
-    """instead of a fixed number: attempt a problem until this many are correct ..."""
-    max_attempts: int = 16
-    """... or until so many are made"""
-    max_tokens: int = 1024
-    """per attempt, the opening included"""
-    max_fallback: float = 0.5
-    """give an attempt up when its share of student tokens cannot come back under this; 1 never does, and
-    --gate never always sets 1"""
-    repetition_window: int = 256
-    """give an attempt up when its last N tokens repeat themselves; 0 never does"""
+    attempts: Annotated[int, whole(1, MOST)] = 4
+    """so many attempts at each problem"""
+    until_correct: Annotated[int | None, whole(1, MOST), Parameter(name="--until-correct")] = None
+    """in place of --attempts: attempt a problem until so many of its attempts are correct"""
+    max_attempts: Annotated[int, whole(1, MOST)] = 16
+    """with --until-correct: give a problem up after so many attempts"""
+    max_tokens: Annotated[int, whole(2, 10**8)] = 1024
+    """the most tokens of an attempt, its forced opening included"""
+    max_fallback: ShareAbove0 = 0.5
+    """give an attempt up when the student has written so many of its tokens that their share cannot come back under
+    this; 1 gives none up, and is what --gate never works with"""
+    repetition_window: Annotated[int, whole()] = 256
+    """give an attempt up when its last N tokens repeat themselves; 0 gives none up for that"""
     system: str = SYSTEM_PROMPT
     """the system prompt of both models; empty for none"""
     teacher_system: str | None = None
-    """the teacher's, where it is to be another"""
+    """a system prompt for the teacher alone, if it is to read another one than the student"""
     opening: str | None = None
     """forced start of every completion: as the student's template opens it, or <think> and a line break where its
     tokenizer has the tags; empty for none"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking"""
+    """the tags around the thinking, the opening one and the closing one"""
+    template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
+    """variables of the chat templates, as --template-kwargs.thinking true; both models' get them"""
     privileged: Literal["answer", "solution"] | None = None
     """show the teacher, not the student, the reference answer or the worked solution"""
     privileged_when: Literal["always", "unsolved"] = "always"
@@ -125,16 +131,17 @@ class GenerateConfig:
     """tokens of the student that the teacher spells with several of its own: only the student writes them, or the
     teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
 
-    seed: int = 0
-    batch: int | Literal["auto"] = "auto"
+    seed: Seed = 0
+    """the same seed makes the same traces, whatever the batch and however often the run was interrupted"""
+    batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
     """the most attempts to decode together; auto for as many as memory holds, 256 at most"""
-    draft_length: int | Literal["auto"] = "auto"
+    draft_length: Annotated[int | Literal["auto"], whole(0, 64, "auto")] = "auto"
     """drafts of the student that the teacher reads in one pass; 0 for none, auto for whatever is fastest; traces do not
     depend on it"""
-    check_workers: int = 1
+    check_workers: Processes = 1
     """processes that check answers"""
-    check_deadline: float = 5.0
-    """seconds per answer"""
+    check_deadline: Deadline = 5.0
+    """an answer that takes the checker longer gets the verdict timeout; seconds"""
     answer_from: Literal["boxed", "any"] = "boxed"
     """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it, down to its
     last number"""
@@ -142,32 +149,16 @@ class GenerateConfig:
     """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (questions and answers are
     sent there), as http://localhost:8000/v1"""
     judge_model: str | None = None
-    """the model's name there"""
+    """the name that the model has at --judge-url"""
 
     def __post_init__(self) -> None:
-        _at_least("attempts", self.attempts, 1)
-        if max(self.attempts, self.max_attempts) > MOST:
-            raise ValueError(f"{max(self.attempts, self.max_attempts)} attempts per problem, expected at most {MOST}")
-        _at_least("until-correct", self.until_correct, 1)
-        _at_least("max-attempts", self.max_attempts, 1)
-        _at_least("max-tokens", self.max_tokens, 2)
-        _at_least("limit", self.limit, 1)
-        if self.batch != "auto":
-            _at_least("batch", self.batch, 1)
-        _at_least("check-workers", self.check_workers, 1)
-        _at_least("repetition-window", self.repetition_window, 0)
-        if self.draft_length != "auto" and not 0 <= self.draft_length <= 64:
-            raise ValueError(f"draft-length is {self.draft_length}, expected a whole number from 0 to 64, or auto")
-        if not 0 < self.max_fallback <= 1:
-            raise ValueError(f"max-fallback is {self.max_fallback}, expected a share in (0, 1]")
+        check(self)
+        if self.until_correct and self.until_correct > self.max_attempts:
+            raise ValueError(
+                f"until-correct is {self.until_correct}, which max-attempts {self.max_attempts} leaves no room for"
+            )
         if (self.judge_url is None) != (self.judge_model is None):
             raise ValueError("judge-url and judge-model belong together: give both, or neither")
-        if not self.check_deadline > 0:
-            raise ValueError(f"check-deadline is {self.check_deadline}, expected seconds above 0")
-        if self.proposals is not None and not (
-            self.proposals >= 1 and self.proposals in (math.inf, int(self.proposals))
-        ):
-            raise ValueError(f"proposals is {self.proposals}, expected a whole number from 1 up, or inf")
 
     def resolved(self) -> GenerateConfig:
         """The same with the preset's values filled in and everything checked that can be without the models."""
@@ -182,6 +173,7 @@ class GenerateConfig:
             teacher_sampling=_filled(self.teacher_sampling, preset["sampling"]),
             student_sampling=_filled(self.student_sampling, preset["sampling"]),
             max_fallback=1.0 if gate == "never" else self.max_fallback,
+            template_kwargs=read_variables(self.template_kwargs),
         )
 
     def flat(self) -> dict[str, Any]:
@@ -203,12 +195,26 @@ SCOPE = {
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
 
 
+def read_variables(given: dict[str, Any]) -> dict[str, Any]:
+    """Variables of a template; what was given as text becomes what it spells in YAML, as `true` and `3`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            return text
+        return value if isinstance(value, bool | int | float | list | dict) else text
+
+    return {name: read(value) if isinstance(value, str) else value for name, value in given.items()}
+
+
+def stored_variables(config: dict[str, Any]) -> dict[str, Any]:
+    """The variables of the templates in a run's flat configuration."""
+    prefix = "template_kwargs."
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+
+
 def _filled(options: SamplingOptions, preset: Sampling) -> SamplingOptions:
     given = {name: value for name, value in asdict(options).items() if value is not None}
     sampling = replace(preset, **given)  # checks the ranges
     return SamplingOptions(**asdict(sampling))
-
-
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ValueError(f"{name} is {value}, expected a whole number from {least} up")

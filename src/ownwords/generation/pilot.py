@@ -21,6 +21,7 @@ from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, 
 from ownwords.generation.run import Prepared, Progress, generate, prepare
 from ownwords.problems.problem import Problem
 from ownwords.rsd.gates import parse_gate
+from ownwords.traces import fit
 from ownwords.traces.files import check_folder, write_file
 from ownwords.traces.store import Store
 from ownwords.traces.summary import Summary, summarise
@@ -44,6 +45,8 @@ class Pilot:
     """of the GPUs' memory, or of this process's where there is none"""
     contention: float
     """processes that wanted to run, per core; 1 where there was room for all"""
+    fit: list[str]
+    """whether the two models fit each other: a line each"""
 
 
 def run_pilot(
@@ -76,7 +79,8 @@ def run_pilot(
         summaries.append(summary)
     busy = contention()
     forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots, busy) for arm in arms]
-    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes(), busy)
+    told = fitting(prepared, [prepared.config.run / folder_of(gate) for gate in gates])
+    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
     write(pilot, config.run / "pilot.json")
     return pilot
 
@@ -86,7 +90,7 @@ def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
     attempts = prepared.config.attempts
     if scales(prepared.config):
         attempts = max(attempts, -(-prepared.slots // len(sample)))
-    folder = prepared.config.run / gate.replace(":", "-")
+    folder = prepared.config.run / folder_of(gate)
     config = replace(prepared.config, run=folder, gate=gate, attempts=attempts).resolved()
     return replace(
         prepared,
@@ -95,6 +99,39 @@ def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
         rules=replace(prepared.rules, gate=parse_gate(gate)),
         stops=replace(prepared.stops, max_fallback=config.max_fallback),
     )
+
+
+def folder_of(gate: str) -> str:
+    return gate.replace(":", "-")
+
+
+def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
+    """Mean probability that each model gives to closing the thinking and to ending the turn, where traces did so."""
+    marks = fit.marks(prepared.student.tokenizer, prepared.config.think)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in marks}
+    attempts = 0
+    for run in runs:
+        with Store.read(run) as store:
+            for trace in store.traces():
+                attempts += 1
+                for name, mark in marks.items():
+                    at = fit.place(name, mark, trace.token_ids)
+                    if at is not None:
+                        found[name].append((trace.teacher_logprob[at], trace.student_logprob[at]))
+    lines = []
+    for name, pairs in found.items():
+        teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist() if pairs else (None, None)
+        if pairs:
+            of = {"teacher": teacher, "student": student} if prepared.teacher else {"student": student}
+            if name == fit.CLOSING and len(prepared.alignment.to_teacher(marks[name])) > 1:
+                of.pop("teacher", None)  # it spells the tag, and has no one token for it
+            lines.append(fit.remark(name, len(pairs), of))
+        elif name == fit.END:
+            lines.append(
+                f"{name}: none of {attempts} attempts came to it; raise --max-tokens, or see whether the student's "
+                "template ends turns otherwise"
+            )
+    return lines
 
 
 def scales(config: GenerateConfig) -> bool:
@@ -169,5 +206,5 @@ def write(pilot: Pilot, path: Path) -> None:
         }
         for arm, summary, prediction in zip(pilot.arms, pilot.summaries, pilot.forecasts, strict=True)
     }
-    figures = {name: getattr(pilot, name) for name in ("suggested", "peak_bytes", "contention")}
+    figures = {name: getattr(pilot, name) for name in ("suggested", "peak_bytes", "contention", "fit")}
     write_file(path, json.dumps({**figures, "gates": gates}, indent=2) + "\n")

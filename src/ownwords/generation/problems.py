@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ownwords.answers.judge import is_language
@@ -30,6 +31,9 @@ def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]
         remarks["references"] = (
             f"{language} of {len(problems)} in words, which an answer must repeat; --judge-url asks a model"
         )
+    letters = sum(p.kind == "math" and bool(re.fullmatch(r"[(]?[A-E][).]?", p.answer)) for p in problems)
+    if letters:
+        remarks["letters"] = f"{letters} of {len(problems)} references are a letter, and no options are known for them"
     found = []
     for name in dict.fromkeys([*config.check_overlap, *benchmarks_at_hand()]):
         hits = overlapping(problems, load_problems(name))

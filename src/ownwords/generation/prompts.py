@@ -7,20 +7,14 @@ So it is never opened twice for one model and not at all for the other, and the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from typing import Any
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from ownwords.generation.templates import Chat, Prompt, encode
 from ownwords.problems.problem import Problem
-
-TODAY = datetime(2024, 7, 26)
-"""What templates that write the date are told: a run that goes on tomorrow has the prompts of today. It is the date
-that Llama 3's template falls back to."""
-ASKS_DATE = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 FOR_THE_TEACHER = (
     "{question}\n\n(For you alone, {what}: {shown}\nReason step by step as someone who has only been given the problem "
@@ -34,8 +28,10 @@ WHAT = {"answer": "the correct final answer", "solution": "a worked solution"}
 class Style:
     """How completions begin and whether they think."""
 
+    opening: str
+    """what every completion begins with"""
     forced: tuple[int, ...]
-    """ids of the opening"""
+    """its ids"""
     closing: str | None
     """the tag that ends the thinking; None for models without one"""
     closing_id: int | None
@@ -50,6 +46,8 @@ class Prompts:
     """problem id -> the teacher's and the student's"""
     privileged: dict[str, list[int]]
     """problem id -> what a privileged teacher reads; empty where there is none"""
+    remarks: dict[str, str]
+    """what is to be said of them: a name and a sentence each"""
 
 
 def make_prompts(
@@ -60,37 +58,49 @@ def make_prompts(
     opening: str | None,
     think: tuple[str, str],
     shown: str | None = None,
+    variables: dict[str, Any] | None = None,
 ) -> Prompts:
-    """Prompts for all problems. `systems` are the teacher's and the student's, empty for none.
+    """Prompts for all problems. `systems` are the teacher's and the student's, empty for none; `variables` are given to
+    both templates.
 
     `opening` is the forced start of every completion. None is for what the student does by itself: its template's own
     opening, or `<think>` and a line break where its tokenizer has the tags as tokens, else nothing. Empty forces
     nothing and leaves both prompts as the templates have them.
 
-    Raises ValueError where the teacher is to be `shown` a solution that a problem does not have.
+    Raises ValueError where the teacher is to be `shown` a solution that a problem does not have, a template cannot be
+    used, or one has closed the thinking that is then forced open.
     """
     problems, (theirs, ours) = list(problems), systems
-    texts = {p.id: prompt_text(student, p.question, ours) for p in problems}
-    opened = next((cut_opening(text, think)[1] for text in texts.values()), "")
+    chats = Chat(teacher, "teacher", think, variables), Chat(student, "student", think, variables)
+    asked = {p.id: chats[1].ask(p.question, ours) for p in problems}
+    opened = next((prompt.opening for prompt in asked.values()), "")
     style = completion_style(student, opened if opening is None and opened else opening, think)
+    if opening == "" and any(prompt.closed for prompt in asked.values()):
+        style = replace(style, closing=None)  # the template closed the thinking: all that comes is answer
 
-    def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-        return prompt_ids(tokenizer, text, opening, think)
+    def ids(chat: Chat, prompt: Prompt) -> list[int]:
+        check_open(chat, prompt, style, ", or force nothing with --opening ''")
+        return chat.ids(prompt, keep_opening=opening == "")
 
-    pairs = {
-        p.id: (ids(teacher, prompt_text(teacher, p.question, theirs)), ids(student, texts[p.id])) for p in problems
-    }
+    told = {p.id: chats[0].ask(p.question, theirs) for p in problems}
+    student_ids = {i: ids(chats[1], prompt) for i, prompt in asked.items()}
+    pairs = {i: (ids(chats[0], prompt), student_ids[i]) for i, prompt in told.items()}
     privileged = {}
     if shown:
         check_shown(problems, shown)
-        asked = {p.id: privileged_question(p, shown) for p in problems}
-        privileged = {i: ids(teacher, prompt_text(teacher, question, theirs)) for i, question in asked.items()}
-    return Prompts(style, pairs, privileged)
+        privileged = {p.id: ids(chats[0], chats[0].ask(privileged_question(p, shown), theirs)) for p in problems}
+    return Prompts(style, pairs, privileged, _remarks(problems, told, asked, style, opening))
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, opening: str | None, think: tuple[str, str]) -> list[int]:
-    """A prompt's text as a model reads it: without what opens the thinking, unless no `opening` is forced either."""
-    return begin_ids(tokenizer) + encode(tokenizer, text if opening == "" else cut_opening(text, think)[0])
+def check_open(chat: Chat, prompt: Prompt, style: Style, otherwise: str = "") -> None:
+    """Raise ValueError if the template has closed the thinking that the forced opening opens. `otherwise`: what else
+    can be done about it."""
+    if prompt.closed and chat.think[0] in style.opening:
+        raise ValueError(
+            f"{chat.name} ends the prompt with {chat.think[1]}, and then {chat.think[0]} would be forced: set its "
+            "variable for thinking, as --template-kwargs.thinking true or --template-kwargs.enable_thinking true"
+            + otherwise
+        )
 
 
 def completion_style(tokenizer: PreTrainedTokenizerBase, opening: str | None, think: tuple[str, str]) -> Style:
@@ -101,48 +111,36 @@ def completion_style(tokenizer: PreTrainedTokenizerBase, opening: str | None, th
     if opening is None:
         opening = f"{think[0]}\n" if tokens else ""
     thinks = tokens or think[0] in opening
-    return Style(tuple(encode(tokenizer, opening)), think[1] if thinks else None, vocabulary.get(think[1]))
+    return Style(opening, tuple(encode(tokenizer, opening)), think[1] if thinks else None, vocabulary.get(think[1]))
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, system: str) -> str:
-    """The model's own template, up to where its answer begins; the bare question for a model without one.
-
-    A template that refuses a system turn (Gemma's) gets the system prompt at the head of the user's.
-    """
-    user = {"role": "user", "content": question}
-    if not system:
-        return chat_text(tokenizer, [user])
-    try:
-        return chat_text(tokenizer, [{"role": "system", "content": system}, user])
-    except TemplateError:
-        return chat_text(tokenizer, [{"role": "user", "content": f"{system}\n\n{question}"}])
-
-
-def chat_text(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
-    """Turns as the model reads them, up to where its own begins; one below the other for a model without a template."""
-    if not tokenizer.chat_template:
-        return "".join(f"{message['content']}\n\n" for message in messages)
-    return tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=True,
-        chat_template=ASKS_DATE.sub(lambda call: repr(TODAY.strftime(call[2])), tokenizer.get_chat_template()),
-    )
-
-
-def cut_opening(text: str, think: tuple[str, str]) -> tuple[str, str]:
-    """A prompt in two: up to where its template opens the thinking, and that opening; empty where it does not."""
-    before, tag, after = text.rpartition(think[0])
-    return (before, tag + after) if tag and not after.strip() else (text, "")
-
-
-def begin_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The begin-of-text id that a model without a template expects, if it expects one; templates write their own."""
-    bos = tokenizer.bos_token_id
-    if tokenizer.chat_template or bos is None or tokenizer("?")["input_ids"][:1] != [bos]:
-        return []
-    return [bos]
+def _remarks(
+    problems: list[Problem], told: dict[str, Prompt], asked: dict[str, Prompt], style: Style, opening: str | None
+) -> dict[str, str]:
+    """Control words in problems, and where the two templates do not do the same."""
+    remarks = {}
+    words = {p.id: [*told[p.id].pieces[1::2], *asked[p.id].pieces[1::2]] for p in problems}
+    if found := [i for i in words if words[i]]:
+        remarks["control words"] = (
+            f"{len(found)} of {len(problems)} problems hold words that steer a model, such as {words[found[0]][0]} "
+            f"(first: {found[0]}); they are read as text"
+        )
+    theirs, ours = next(iter(told.values())), next(iter(asked.values()))
+    if theirs.system and ours.system and theirs.system != ours.system:
+        remarks["system prompt"] = (
+            f"the teacher's template makes {theirs.system} of it, the student's {ours.system}: they do not fit"
+        )
+    if theirs.opening and not ours.opening and style.closing is None:
+        remarks["thinking"] = (
+            f"the teacher's template opens it with {theirs.opening.strip()}, the student has no such tag: the teacher "
+            "writes without it"
+        )
+    elif opening == "" and bool(theirs.opening) != bool(ours.opening):
+        who, other = ("teacher", "student") if theirs.opening else ("student", "teacher")
+        remarks["thinking"] = (
+            f"the prompt of the {who} ends with it open, that of the {other} does not: they do not fit"
+        )
+    return remarks
 
 
 def privileged_question(problem: Problem, shown: str) -> str:
@@ -157,7 +155,3 @@ def check_shown(problems: list[Problem], shown: str) -> None:
             f"{len(without)} of {len(problems)} problems have no {shown} to show the teacher (first: {without[0]}): "
             "expected one for each with --privileged; use --privileged answer, or other problems"
         )
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]

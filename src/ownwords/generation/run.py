@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
@@ -22,6 +20,7 @@ from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problems import read_problems
 from ownwords.generation.prompts import Prompts, Style, make_prompts
+from ownwords.generation.templates import decode
 from ownwords.problems.problem import Problem
 from ownwords.process import interruptible, versions
 from ownwords.rsd.columns import STUDENT, TEACHER
@@ -64,7 +63,7 @@ class Prepared:
     slots: int
     capacity: int
     remarks: dict[str, str]
-    """what the plan tells of the problems: left out, in a benchmark, without a reference that rules can read"""
+    """what the plan tells of problems and prompts: left out, in a benchmark, without a reference that rules can read"""
 
     def pair(self, problem_id: str, attempt: int) -> tuple[list[int], list[int]]:
         """What teacher and student read before an attempt."""
@@ -93,7 +92,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     theirs = config.system if config.teacher_system is None else config.teacher_system
     prompts = make_prompts(
         problems, teacher.tokenizer, student.tokenizer, (theirs, config.system), config.opening, config.think,
-        config.privileged,
+        config.privileged, config.template_kwargs,
     )  # fmt: skip
     capacity = _capacity(config, teacher, student, prompts, spelling(alignment)[1])
     sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
@@ -117,7 +116,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     slots = plan_slots([side.model for side, _ in sides], capacity + longest(drafts(config)) + 1, most)
     return Prepared(
         config, problems, None if alone else teacher, student, alignment, prompts.style, prompts.pairs,
-        prompts.privileged, rules, stops, slots, capacity, remarks,
+        prompts.privileged, rules, stops, slots, capacity, remarks | prompts.remarks,
     )  # fmt: skip
 
 
@@ -271,7 +270,7 @@ def _endpoint(config: GenerateConfig) -> EndpointJudge | None:
 def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
     """The record of an attempt at a problem of a kind, not yet judged."""
     problem_id, attempt = finished.key
-    text = decode(prepared.student.tokenizer, finished.columns["token_ids"])
+    text = decode(prepared.student.tokenizer, finished.columns["token_ids"], prepared.config.think)
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
     found = find_answer(answer_text, kind, prepared.config.answer_from)
     return Trace(
@@ -287,8 +286,3 @@ def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
         privileged=shown_at(attempt),
         seconds=finished.seconds,
     )
-
-
-def decode(tokenizer: PreTrainedTokenizerBase, ids) -> str:
-    """One decode of the whole span, without the end-of-turn token."""
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -2,27 +2,30 @@
 
 The layouts that are read as they are: GSM8K (`#### n`), MATH and MATH-500 (the box of the solution), AIME, s1K-1.1 (the
 solution is the answer), LIMO, OpenR1-Math, DAPO (messages and `reward_model.ground_truth`), SVAMP, MAWPS,
-OlympiadBench, and multiple choice as AQuA, MMLU, ARC and GPQA have it.
+OlympiadBench, and multiple choice as AQuA, MMLU, MMLU-Pro, MedQA, MathQA, ARC and GPQA have it, or NuminaMath in the
+question itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from typing import Any
 
-from ownwords.answers.choices import LETTERS, option_text
+from ownwords.answers.choices import LETTERS
 from ownwords.answers.extract import last_boxed
+from ownwords.problems.lettered import choice_within
+from ownwords.problems.options import INDEX_NAMES, key_place, read_options
 from ownwords.problems.problem import Problem
 
 QUESTION_NAMES = ("question", "problem", "query", "prompt", "instruction", "input")
 ANSWER_NAMES = (
     "answer", "final_answer", "expected_answer", "ground_truth", "reward_model.ground_truth", "target", "label",
-    "answerkey", "correct", "correct answer",
+    "answerkey", "correct", "correct answer", "correct_answer", *INDEX_NAMES,
 )  # fmt: skip
 SOLUTION_NAMES = ("solution", "rationale", "reasoning", "explanation")
-OPTION_NAMES = ("options", "choices")
+LONGEST = 10**6
+"""characters of a question: more than any model reads, and tokenising takes minutes"""
 THOUSANDS = re.compile(r"[-+$]*\d{1,3}(,\d{3})+(\.\d+)?")
 ASKED_FORM = re.compile(
     r"Solve the following math problem step by step\.[^\n]*\n+|\n+Remember to put your answer on its own line after "
@@ -43,10 +46,12 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
     else:
         answer_key = _key(row, "answer", answer_field, ANSWER_NAMES)
     answer = _get(row, answer_key)
-    if options := _options(row):
-        letter = _letter(answer_key, answer, options)
-        lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, options)]
-        problem = Problem("\n".join([question, "", *lines]), letter, "choice", source, solution, {"options": options})
+    if options := read_options(row):
+        right = LETTERS[key_place(options, row, answer_key, answer)]
+        lines = [f"{letter}) {text}" for letter, text in zip(LETTERS, options.texts)]
+        shown = choice_within(question, right) == (right, options.texts)  # the question has them already
+        asked = question if shown else "\n".join([question, "", *lines])
+        problem = Problem(asked, right, "choice", source, solution, options.metadata)
     else:
         if isinstance(answer, list):  # OlympiadBench lists the answers of a question
             answer = ", ".join(map(str, answer))
@@ -54,7 +59,13 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
         if not reference:
             raise ValueError(f"no reference answer, the field {answer_key!r} holds {answer!r}")
         given = "" if solution == reference else solution or worked
-        problem = Problem(question, reference, source=source, solution=given)
+        if choice := choice_within(question, reference):
+            problem = Problem(question, choice[0], "choice", source, given, {"options": choice[1]})
+        else:
+            problem = Problem(question, reference, source=source, solution=given)
+    if len(problem.question) > LONGEST:
+        seen, most = len(problem.question), LONGEST
+        raise ValueError(f"a question of {seen:,} characters, expected at most {most:,}: is it another field?")
     try:
         "".join([problem.question, problem.answer, problem.solution]).encode()
     except UnicodeEncodeError as error:  # JSON can spell half a character, which no hash, store or tokenizer takes
@@ -65,6 +76,8 @@ def to_problem(source: str, row: dict[str, Any], question_field: str | None, ans
 def _question(row: dict[str, Any], field: str | None) -> str:
     key = _key(row, "question", field, QUESTION_NAMES)
     question = _get(row, key)
+    if isinstance(question, dict) and isinstance(question.get("stem"), str):  # the original ARC
+        question = question["stem"]
     if isinstance(question, list) and question and all(isinstance(m, dict) for m in question):  # messages
         question = next((m.get("content") for m in reversed(question) if m.get("role") == "user"), None)
     if not isinstance(question, str) or not question.strip():
@@ -88,32 +101,6 @@ def _reference(answer: Any) -> tuple[str, str]:
     if not mark or "\n" in last:  # no mark, or a heading
         return text, ""
     return last.replace(",", "") if THOUSANDS.fullmatch(last) else last, worked.strip()
-
-
-def _options(row: dict[str, Any]) -> list[str]:
-    """The texts of a multiple choice in the order of their letters; empty for any other row."""
-    apart = [row[key] for key in row if re.fullmatch(r"(?i)(in)?correct answer( \d)?", key)]
-    if len(apart) > 1:  # GPQA gives no order: one that depends on the texts alone is the same at every start
-        texts = [text.strip() for text in apart if isinstance(text, str)]
-        return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
-    options = next((row[k] for k in row if k.lower() in OPTION_NAMES), None)
-    if isinstance(options, dict):  # ARC: {"text": [...], "label": [...]}
-        options = options.get("text")
-    if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
-        return []
-    return [option_text(str(option)).strip() for option in options]
-
-
-def _letter(key: str, answer: Any, options: list[str]) -> str:
-    letters = LETTERS[: len(options)]
-    text = str(answer).strip()
-    if isinstance(answer, int) and 0 <= answer < len(options):
-        return letters[answer]
-    if len(text) == 1 and text.upper() in letters:
-        return text.upper()
-    if options.count(text) == 1:
-        return letters[options.index(text)]
-    raise ValueError(f"the field {key!r} holds {answer!r}, expected one of {', '.join(letters)}, or an option's text")
 
 
 def _key(row: dict[str, Any], what: str, given: str | None, names: tuple[str, ...]) -> str:

@@ -102,7 +102,7 @@ def _csv(path: Path) -> Rows:
 
 def _parquet(path: Path) -> Rows:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path.absolute()) as file:
             number = 0
             for batch in file.iter_batches(BATCH):
                 for row in batch.to_pylist():

@@ -63,7 +63,7 @@ class _Table:
     """tokens.parquet by problem."""
 
     def __init__(self, path: Path, rows: dict[int, dict[str, Any]]) -> None:
-        self.file, self.rows = pq.ParquetFile(path), rows
+        self.file, self.rows = pq.ParquetFile(path.absolute()), rows
         self.places: dict[str, list[tuple[int, int]]] = {}
         """problem id -> (row group, row in it) of its traces"""
         for group in range(self.file.num_row_groups):

@@ -1,21 +1,28 @@
 """A trace of a set in the student's ids: its chat template around the problem, its think tags around the thinking.
 
 As when traces are generated, the opening of the thinking is the forced beginning of the response, whether the template
-writes it or the trace does; forced tokens are not scored.
+writes it, the trace does, or the trace leaves it to its writer's template; forced tokens are not scored. Thinking that
+never closes was cut: it gets no closing tag and no end of turn.
+
+Control words within a response are read as text, and ends of turn behind it are taken off: the end is added by the
+student's own rule. Its think tags are meant, and stay.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.generation.config import THINK
-from ownwords.generation.prompts import begin_ids, chat_text, completion_style, cut_opening, encode
+from ownwords.generation.prompts import check_open, completion_style
+from ownwords.generation.templates import Chat, Prompt, any_of
 from ownwords.suitability.forward import Sample
-from ownwords.suitability.shapes import IdTrace, Message, TextTrace
+from ownwords.suitability.markers import Said, take_apart, without_end, without_marks
+from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.rows import clean
 
 
@@ -42,41 +49,67 @@ class Encoded:
         return ""
 
 
-def encoded(tokenizer: PreTrainedTokenizerBase, trace: TextTrace | IdTrace) -> Encoded:
-    """Ids stay as they are. Text is put into the student's conventions: think tags if its tokenizer has them as single
-    tokens, its end-of-turn token after a response that ended.
+class Encoder:
+    """A student's conventions. `think`: its own tags; `marks`: what a set has around the thinking, if that is none of
+    the known pairs; `variables`: of the student's chat template."""
 
-    Raises ValueError where the student's chat template refuses the turns.
-    """
-    if isinstance(trace, IdTrace):
-        return Encoded(Sample(trace.prompt_ids, trace.token_ids), np.asarray(trace.scored, bool))
-    prompt, opened = _prompt(tokenizer, trace.prompt)
-    style = completion_style(tokenizer, opened or None, THINK)
-    text = clean(_completion(trace, style.closing is not None))
-    forced: tuple[int, ...] = style.forced if opened else ()
-    if style.closing is not None and text.startswith(THINK[0]):
-        text, forced = text[len(THINK[0]) :].lstrip("\n"), style.forced
-    ids = [*forced, *encode(tokenizer, text)]
-    if trace.ended and tokenizer.eos_token_id is not None and text:
-        ids.append(tokenizer.eos_token_id)
-    prompt_ids = begin_ids(tokenizer) + encode(tokenizer, prompt)
-    scored = np.arange(len(ids)) >= len(forced)
-    return Encoded(Sample(np.array(prompt_ids, np.int32), np.array(ids, np.int32)), scored)
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        think: tuple[str, str] = THINK,
+        marks: tuple[str, str] | None = None,
+        variables: dict[str, Any] | None = None,
+    ) -> None:
+        self.chat, self.marks = Chat(tokenizer, "student", think, variables), marks
+        special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 1}
+        self._special = re.compile(f"({any_of(special - {*think}).pattern})")
+
+    def __call__(self, trace: TextTrace | IdTrace) -> Encoded:
+        """Ids stay as they are. Text is put into the student's conventions: think tags if its tokenizer has them as
+        single tokens, its end-of-turn token after a response that ended.
+
+        Raises ValueError where the student's chat template fails, or has closed the thinking that a trace has.
+        """
+        if isinstance(trace, IdTrace):
+            return Encoded(Sample(trace.prompt_ids, trace.token_ids), np.asarray(trace.scored, bool))
+        chat, tokenizer = self.chat, self.chat.tokenizer
+        if isinstance(trace.prompt, str):
+            prompt = Prompt((clean(trace.prompt),), "", "", False)
+        else:
+            prompt = chat.read([{**turn, "content": clean(turn["content"])} for turn in trace.prompt])
+        style = completion_style(tokenizer, prompt.opening or None, chat.think)
+        said = self._said(trace)
+        if style.closing is not None and said.thinking is not None:
+            check_open(chat, prompt, style)
+            forced, text = style.forced, _thought(said, chat.think)
+        else:
+            forced, text = style.forced if prompt.opening else (), _untagged(said, chat.think)
+        ids = [*forced, *chat.joined(self._special.split(text))]
+        if trace.ended and said.closed and tokenizer.eos_token_id is not None and text:
+            ids.append(tokenizer.eos_token_id)
+        scored = np.arange(len(ids)) >= len(forced)
+        return Encoded(Sample(np.array(chat.ids(prompt), np.int32), np.array(ids, np.int32)), scored)
+
+    def _said(self, trace: TextTrace) -> Said:
+        answer = without_end(clean(trace.answer))
+        if trace.thinking is None:
+            return take_apart(answer, self.marks)
+        thinking = without_marks(clean(trace.thinking))
+        return Said(thinking, take_apart(answer, self.marks).answer, bool(answer.strip()), None)
 
 
-def _prompt(tokenizer: PreTrainedTokenizerBase, prompt: str | list[Message]) -> tuple[str, str]:
-    """The text of a prompt, and how the student's template opens the thinking behind it, if it does."""
-    if isinstance(prompt, str):
-        return clean(prompt), ""
-    try:
-        text = chat_text(tokenizer, [{**turn, "content": clean(turn["content"])} for turn in prompt])
-    except TemplateError as error:
-        raise ValueError(f"the student's chat template refuses the turns: {error}") from error
-    return cut_opening(text, THINK)
+def _thought(said: Said, think: tuple[str, str]) -> str:
+    """A response that thinks, behind its opening."""
+    assert said.thinking is not None
+    if said.pair == think:  # the student's own tags: as it stands
+        return said.thinking.lstrip("\n") + (think[1] + said.answer if said.closed else "")
+    return said.thinking.strip() + (f"\n{think[1]}\n\n{said.answer.strip()}" if said.closed else "")
 
 
-def _completion(trace: TextTrace, tags: bool) -> str:
-    if trace.thinking is None:
-        return trace.answer
-    thinking, answer = trace.thinking.strip().removeprefix(THINK[0]).strip(), trace.answer.strip()
-    return f"{THINK[0]}\n{thinking}\n{THINK[1]}\n\n{answer}" if tags else f"{thinking}\n\n{answer}"
+def _untagged(said: Said, think: tuple[str, str]) -> str:
+    """A response without thinking, or for a student that has no tags; those that are meant as text stay."""
+    if said.thinking is None:
+        return said.answer
+    if said.pair == think:
+        return think[0] + said.thinking + (think[1] + said.answer if said.closed else "")
+    return "\n\n".join(part for part in (said.thinking.strip(), said.answer.strip()) if part)

@@ -17,7 +17,8 @@
 one entry per response token: `token_ids`, `scored` (0 for forced tokens), `surprisal` (nats), `rank`, `entropy` (nats),
 `step` (the sentence that it belongs to). The last four are empty for a skipped trace.
 
-`summary.json`: `traces`, `skipped` (reason -> number), `all` and `by_source` (name -> the scores of the set).
+`summary.json`: `traces`, `skipped` (reason -> number), `fit` (of the end of turn and of the closing think tag, where
+they stand: `traces`, `mean_surprisal`, `median_probability`), `all` and `by_source` (name -> the scores of the set).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from ownwords.suitability.scores import BELOW, ENS_QUANTILES, ens, set_scores
+from ownwords.traces import fit
 from ownwords.traces.files import plain_errors, read_json, read_text, replacing
 
 SCORES = (
@@ -57,6 +59,9 @@ PART_SCHEMA = pa.unify_schemas([TRACE_SCHEMA, TOKEN_SCHEMA])
 NAMES = ("scores.parquet", "tokens.parquet", "summary.json")
 
 
+# absolute, wherever Arrow is given a path: it takes a leading ~ for somebody's home
+
+
 def part_path(out: Path, number: int) -> Path:
     return out / "parts" / f"{number:06d}.parquet"
 
@@ -68,24 +73,27 @@ def write_part(out: Path, number: int, rows: list[dict[str, Any]]) -> None:
 
 
 def rows_in_parts(out: Path) -> int:
-    return sum(pq.ParquetFile(path).metadata.num_rows for path in (out / "parts").glob("*.parquet"))
+    return sum(pq.ParquetFile(path.absolute()).metadata.num_rows for path in (out / "parts").glob("*.parquet"))
 
 
-def finish(out: Path, parts: int) -> dict[str, Any]:
-    """Make the files from `parts` parts, remove these, and return the summary. Holds one part, the rows without their
-    tokens, and 4 bytes per token for the quantiles."""
+def finish(out: Path, parts: int, marks: dict[str, int]) -> dict[str, Any]:
+    """Make the files from `parts` parts, remove these, and return the summary. `marks`: see `ownwords.traces.fit`.
+    Holds one part, the rows without their tokens, and 4 bytes per token for the quantiles."""
     rows: list[dict[str, Any]] = []
     tokens_of: dict[str, list[np.ndarray]] = defaultdict(list)
+    surprisal_of: dict[str, list[float]] = defaultdict(list)
     with plain_errors(out), replacing([out / name for name in NAMES]) as [scores, tokens, summary]:
         with pq.ParquetWriter(scores, TRACE_SCHEMA) as traces, pq.ParquetWriter(tokens, TOKEN_SCHEMA) as columns:
             for number in range(parts):
-                part = pq.read_table(part_path(out, number))
+                part = pq.read_table(part_path(out, number).absolute())
                 traces.write_table(part.select(TRACE_SCHEMA.names))
                 columns.write_table(part.select(TOKEN_SCHEMA.names))
                 rows += part.select(TRACE_SCHEMA.names).to_pylist()
                 for source, values in _ens(part):
                     tokens_of[source].append(values)
-        found = _summary(rows, tokens_of)
+                for name, value in _at_marks(part, marks):
+                    surprisal_of[name].append(value)
+        found = _summary(rows, tokens_of) | {"fit": {name: _fit(values) for name, values in surprisal_of.items()}}
         summary.write((json.dumps(found, indent=2) + "\n").encode())
     shutil.rmtree(out / "parts")
     return found
@@ -100,6 +108,22 @@ def _ens(part: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
             )
             counts = scored.astype(bool)
             yield part["source"][row].as_py(), ens(surprisal[counts], entropy[counts]).astype(np.float32)
+
+
+def _at_marks(part: pa.Table, marks: dict[str, int]) -> Iterator[tuple[str, float]]:
+    """(name, surprisal) of every end of turn and closing tag that counts."""
+    for row in range(part.num_rows):
+        if not part["skipped"][row].as_py():
+            ids, surprisal, scored = (_value(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
+            for name, mark in marks.items():
+                at = fit.place(name, mark, ids)
+                if at is not None and scored[at]:
+                    yield name, float(surprisal[at])
+
+
+def _fit(surprisals: list[float]) -> dict[str, Any]:
+    mean, median = float(np.mean(surprisals)), float(np.exp(-np.median(surprisals)))
+    return {"traces": len(surprisals), "mean_surprisal": mean, "median_probability": median}
 
 
 def _summary(rows: list[dict[str, Any]], ens_of: dict[str, list[np.ndarray]]) -> dict[str, Any]:
@@ -146,11 +170,11 @@ class Scores:
 
     def traces(self) -> list[dict[str, Any]]:
         """The rows of scores.parquet."""
-        return pq.read_table(self.path / "scores.parquet").to_pylist()
+        return pq.read_table((self.path / "scores.parquet").absolute()).to_pylist()
 
     def tokens(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of tokens.parquet, lists as arrays; holds one row group."""
-        with pq.ParquetFile(self.path / "tokens.parquet") as file:
+        with pq.ParquetFile((self.path / "tokens.parquet").absolute()) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns)
                 for row in range(table.num_rows):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ownwords.generation.config import THINK
 from ownwords.generation.models import load_tokenizer
+from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed, check
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace
 from ownwords.traces.store import Store
@@ -26,22 +29,24 @@ class ScoreConfig:
     traces: str
     student: str
     out: Path
-    sample: int | None = None
+    sample: CountOrNone = None
     """score so many traces, drawn by problem: every set that has a problem draws the same ones first"""
-    seed: int = 0
-    local_steps: int = 0
+    seed: Seed = 0
+    local_steps: CountOr0 = 0
     """k of Local Naturalness; 0 leaves it out"""
+    think: tuple[str, str] = THINK
+    """the student's own tags around the thinking"""
+    marks: tuple[str, str] | None = None
+    """those of the set, if they are none that `markers.PAIRS` knows"""
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """variables of the student's chat template"""
     dtype: str = "auto"
     device: str = "auto"
-    batch_tokens: int = 8192
-    workers: int = 1
+    batch_tokens: Count = 8192
+    workers: Processes = 1
 
     def __post_init__(self) -> None:
-        least = {"sample": 1, "local_steps": 0, "batch_tokens": 1, "workers": 1}
-        for name, value in least.items():
-            seen = getattr(self, name)
-            if seen is not None and seen < value:
-                raise ValueError(f"{name.replace('_', '-')} is {seen}, expected a whole number from {value} up")
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.suitability.encode import Encoded, encoded
+from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.forward import Sample, Scorer, TokenScores, batches
 from ownwords.suitability.local import step_samples
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
@@ -25,6 +25,7 @@ class Reader:
 
     def __init__(self, config: ScoreConfig, tokenizer: PreTrainedTokenizerBase, scorer: Scorer) -> None:
         self.config, self.tokenizer, self.scorer = config, tokenizer, scorer
+        self.encoder = Encoder(tokenizer, config.think, config.marks, config.template_kwargs)
         self.pieces = Pieces(tokenizer)
         self.context = getattr(scorer.model.config.get_text_config(), "max_position_embeddings", None)
 
@@ -44,7 +45,7 @@ class Reader:
 
     def _encoded(self, member: Member) -> Encoded:
         try:
-            return encoded(self.tokenizer, member.trace)
+            return self.encoder(member.trace)
         except ValueError as error:
             raise ValueError(f"{member.place}: {error}") from None
 

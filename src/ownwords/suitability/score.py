@@ -24,6 +24,7 @@ from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.plan import ScoreConfig, Survey, blocks, survey
 from ownwords.suitability.reader import Reader, Tell
+from ownwords.traces import fit
 from ownwords.traces.files import check_folder, folder, foreign, locked, plain_errors, replacing, undone
 
 NOT_IDENTITY = ("out", "workers", "device")
@@ -43,8 +44,9 @@ def score(
     _refuse_foreign(config.out)
     found = survey(config)
     student = load(config.student, "student", _device(config, 0), config.dtype)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+    settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
+    marks = fit.marks(student.tokenizer, config.think)
     out = config.out
     made = [out / name for name in ("config.yaml", "versions.json", "parts")]
     with plain_errors(out), folder(out), locked(out, "--out"), undone(made, lambda: files.rows_in_parts(out) > 0):
@@ -58,7 +60,7 @@ def score(
         else:
             del student
             parts = _work_together(config, found, tell)
-        return files.finish(config.out, parts)
+        return files.finish(config.out, parts, marks)
 
 
 def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: Loaded | None = None) -> int:
@@ -72,6 +74,11 @@ def work(config: ScoreConfig, found: Survey, worker: int, tell: Tell, student: L
         if number % config.workers == worker and not files.part_path(config.out, number).exists():
             files.write_part(config.out, number, reader.rows(block, tell))
     return parts
+
+
+def _plain(value: Any) -> Any:
+    """A setting as YAML gives it back."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
 def _device(config: ScoreConfig, worker: int) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, check
 from ownwords.suitability.files import SCORES, Scores
 from ownwords.traces.export import SCHEMAS, table, to_learn
 from ownwords.traces.files import check_folder, held, plain_errors, replacing
@@ -41,17 +42,17 @@ class Rule:
 
     by: str = "rsr"
     """a score, `length` (the shortest) or `random`"""
-    per_problem: int = 1
+    per_problem: CountOr0 = 1
     """at most so many per problem; 0 for no limit"""
-    share: float = 1.0
+    share: ShareAbove0 = 1.0
     """of those that the limits per problem and source leave, take the best share"""
-    count: int | None = None
+    count: CountOrNone = None
     """take the best so many"""
     correct: bool = False
     """only traces whose verdict is `correct`"""
     balance: bool = False
     """no source gives more than its equal part of the selection"""
-    seed: int = 0
+    seed: Seed = 0
     """of `random`"""
 
     def __post_init__(self) -> None:
@@ -59,12 +60,7 @@ class Rule:
             close = difflib.get_close_matches(self.by, BY, n=1)
             hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(BY)}"
             raise ValueError(f"there is no score {self.by!r}: {hint}")
-        if self.per_problem < 0:
-            raise ValueError(f"per-problem is {self.per_problem}, expected a number from 1 up, or 0 for no limit")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share is {self.share:g}, expected one in (0, 1], as 0.5 for the better half")
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count is {self.count}, expected a whole number from 1 up")
+        check(self)
 
     def value(self, row: dict[str, Any]) -> float | None:
         """What a row is judged by, as the score stands; None where it has none."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ownwords.problems.files import read_rows
+from ownwords.problems.files import READERS, read_rows
 from ownwords.problems.hub import hub_rows
 from ownwords.rsd.columns import FORCED
 from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
@@ -16,6 +16,7 @@ from ownwords.traces.rows import clean
 from ownwords.traces.store import Store
 
 KINDS = {".jsonl": "JSONL", ".ndjson": "JSONL", ".parquet": "Parquet"}
+"""of the files in a folder; other kinds lie there for other reasons"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Member:
 def members(spec: str, as_text: bool = False) -> Iterator[Member]:
     """The traces of a set, in its order; run directories give ids, or with `as_text` what they say.
 
-    `spec`: a run directory, a .jsonl or .parquet file, a folder of such files of one kind, a folder that `datasets`
-    saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
+    `spec`: a run directory, a .jsonl, .json, .csv, .tsv or .parquet file, a folder of .jsonl or of .parquet files, a
+    folder that `datasets` saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
     Raises ValueError in one line for what cannot be read, naming the row and the field.
     """
     if (Path(spec) / "traces.sqlite").is_file():
@@ -69,11 +70,9 @@ def _run(run_dir: Path, as_text: bool) -> Iterator[Member]:
             if as_text:
                 prompt = [{"role": "system", "content": system}] if system else []
                 prompt.append({"role": "user", "content": problems[trace.problem_id].question})
-                # a trace that never closed its thinking is text without a closing tag
-                thinking = trace.thinking if trace.answer_text else None
-                answer = trace.answer_text if trace.answer_text else trace.thinking
+                thinking = trace.thinking.removeprefix(store.config["think"][0]) or None
                 ended = trace.finish_reason == "stop"
-                given: TextTrace | IdTrace = TextTrace(prompt, thinking, answer, ended=ended, **common)
+                given: TextTrace | IdTrace = TextTrace(prompt, thinking, trace.answer_text, ended=ended, **common)
             else:
                 given = IdTrace(
                     trace.prompt_ids, trace.token_ids, trace.source != FORCED, problem_id=trace.problem_id, **common
@@ -85,7 +84,7 @@ def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
     path = Path(spec)
     if spec.startswith("hf:"):
         yield from _hub(spec[3:])
-    elif path.is_file() and path.suffix in KINDS:
+    elif path.is_file() and path.suffix.lower() in READERS:
         yield from _file(path)
     elif (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         yield from _hub(spec)
@@ -101,8 +100,8 @@ def _rows(spec: str) -> Iterator[tuple[Where, Row]]:
     else:
         seen = "is a file of another kind" if path.exists() else "does not exist"
         raise ValueError(
-            f"{spec} {seen}: expected a run directory, a .jsonl or .parquet file, a folder of them, or "
-            "hf:NAME,split=train for a data set of the Hub"
+            f"{spec} {seen}: expected a run directory, a {', '.join(READERS)} file, a folder of .jsonl or "
+            ".parquet files, or hf:NAME,split=train for a data set of the Hub"
         )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ownwords.problems.fields import QUESTION_NAMES
+from ownwords.suitability.ends import ended
 
 Row = dict[str, Any]
 Message = dict[str, str]
@@ -125,20 +126,21 @@ def shape_of(where: Where, row: Row) -> Shape:
 def _generations(where: Where, row: Row) -> Iterator[TextTrace]:
     problem, texts = _problem(row), _field(row, "generations", list, "a list of texts")
     verdicts = row.get("correctness_math_verify") or [None] * len(texts)
-    reasons = row.get("finish_reasons") or [None] * len(texts)
-    for name, values in (("correctness_math_verify", verdicts), ("finish_reasons", reasons)):
-        if not isinstance(values, list) or len(values) != len(texts):
-            raise ValueError(f"the field {name!r} does not have a value for each of the {len(texts)} generations")
-    for text, verdict, reason in zip(texts, verdicts, reasons, strict=True):
+    if not isinstance(verdicts, list) or len(verdicts) != len(texts):
+        raise ValueError(
+            f"the field 'correctness_math_verify' does not have a value for each of the {len(texts)} generations"
+        )
+    for text, verdict, whole in zip(texts, verdicts, ended(row, len(texts)), strict=True):
         if not isinstance(text, str):
             raise ValueError(f"the field 'generations' holds a {type(text).__name__}, expected texts")
-        yield TextTrace(problem, None, text, _source(where, row), _verdict(verdict), reason in (None, "stop"))
+        yield TextTrace(problem, None, text, _source(where, row), _verdict(verdict), whole)
 
 
 def _generation(where: Where, row: Row) -> Iterator[TextTrace]:
     yield TextTrace(
-        _problem(row), None, _field(row, "generation", str, "text"), _source(where, row), _verdict(row.get("correct"))
-    )
+        _problem(row), None, _field(row, "generation", str, "text"), _source(where, row), _verdict(row.get("correct")),
+        *ended(row),
+    )  # fmt: skip
 
 
 def _conversation(name: str, where: Where, row: Row) -> Iterator[TextTrace]:
@@ -154,7 +156,7 @@ def _prompt_completion(where: Where, row: Row) -> Iterator[TextTrace]:
         yield _last_turn(where, row, "completion", messages)
     else:
         prompt, completion = _field(row, "prompt", str, "text"), _field(row, "completion", str, "text")
-        yield TextTrace(prompt, None, completion, _source(where, row), _verdict(row.get("correct")))
+        yield TextTrace(prompt, None, completion, _source(where, row), _verdict(row.get("correct")), *ended(row))
 
 
 def _thinking(columns: dict[str | None, tuple[str, str]], where: Where, row: Row) -> Iterator[TextTrace]:
@@ -166,7 +168,8 @@ def _thinking(columns: dict[str | None, tuple[str, str]], where: Where, row: Row
         thinking = _field({**row, name: thinking} if name in row else row, name, str, "text")
         verdict = _verdict(row.get("correct") if who is None else row.get(f"{who}_grade"))
         text = _field(row, _of(who, answer), str, "text")
-        yield TextTrace(problem, thinking, text, who or _source(where, row), verdict)
+        whole = ended(row, prefix="" if who is None else f"{who}_")
+        yield TextTrace(problem, thinking, text, who or _source(where, row), verdict, *whole)
 
 
 def _ids(where: Where, row: Row) -> Iterator[IdTrace]:
@@ -200,7 +203,11 @@ def _last_turn(where: Where, row: Row, name: str, messages: list[Message]) -> Te
             f"the field {name!r} ends with the turn of {last['role']!r} after {len(before)} others, "
             "expected the assistant's after a user's"
         )
-    return TextTrace(before, last.get("thinking"), last["content"], _source(where, row), _verdict(row.get("correct")))
+    flags = [row, *[turn for turn in row[name][-1:] if isinstance(turn, dict)]]  # a turn may have its own
+    whole = all(flag for one in flags for flag in ended(one))
+    return TextTrace(
+        before, last.get("thinking"), last["content"], _source(where, row), _verdict(row.get("correct")), whole
+    )
 
 
 def _messages(row: Row, name: str) -> list[Message]:

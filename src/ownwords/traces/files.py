@@ -266,11 +266,7 @@ def plain_errors(directory: Path) -> Iterator[None]:
         # the low byte is the kind, the rest its variety
         sqlite_kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
         database = directory / "traces.sqlite"
-        if (
-            sqlite_kind in _NO_ROOM_SQLITE
-            or getattr(error, "errno", None) in _NO_ROOM
-            or _NO_ROOM_SAID.search(str(error))
-        ):
+        if sqlite_kind in _NO_ROOM_SQLITE or _no_room(error):
             raise DiskFull(
                 f"the disk of {directory} is full or failing ({_free(directory)} MiB free): everything finished so far "
                 "is kept; free some space and start the same command again"
@@ -286,11 +282,21 @@ def plain_errors(directory: Path) -> Iterator[None]:
         raise
 
 
+def _no_room(error: BaseException | None) -> bool:
+    """Whether a full disk is at the bottom of an error: torch, closing a file that took no more, raises one of its own
+    about the file's length."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_ROOM or _NO_ROOM_SAID.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def damaged(run_dir: Path, why: str) -> str:
     """What is said of a run directory whose database cannot be read."""
     return (
-        f"{run_dir / 'traces.sqlite'} is damaged or is no trace store ({why}): restore it from a copy, name another "
-        f"--run, or take out what can still be read: ownwords export {run_dir} --salvage --out DIR"
+        f"{run_dir / 'traces.sqlite'} is damaged or is no trace store ({why[:200]}): restore it from a copy, name "
+        f"another --run, or take out what can still be read: ownwords export {run_dir} --salvage --out DIR"
     )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.trace import Trace
 
+CLOSED = 3
+"""tokens at the end of a prompt among which a template closes the thinking"""
 Pick = Literal["shortest", "random", "surprisal", "all"]
 PICKED_BECAUSE = {"shortest": "is the shortest", "random": "was drawn", "surprisal": "has the lowest surprisal"}
 
@@ -27,7 +29,8 @@ class Selection:
     correct: bool = True
     """the verdict is `correct`"""
     closing_tag: bool = True
-    """exactly one closing think tag, counted by id; not asked of a student that has no such id"""
+    """exactly one closing think tag, counted by id, or none if the prompt ends with it; not asked of a student that has
+    no such id"""
     ended: bool = True
     """the finish reason is `stop`"""
     max_fallback: float = 0.5
@@ -56,7 +59,8 @@ def reasons(trace: Trace, selection: Selection, closing_id: int | None) -> list[
         found.append(f"verdict is {trace.verdict}")
     if selection.closing_tag and closing_id is not None:
         tags = int(np.count_nonzero(trace.token_ids == closing_id))
-        if tags != 1:
+        closed = closing_id in trace.prompt_ids[-CLOSED:]  # by the template, with white space behind at the most
+        if tags != (0 if closed else 1):
             found.append(f"{tags} closing think tags")
     if selection.ended and trace.finish_reason != "stop":
         found.append(f"did not end: {trace.finish_reason}")

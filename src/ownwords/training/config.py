@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.prefixes import TEMPLATE
 
@@ -36,9 +37,9 @@ TRACKERS = ("tensorboard", "trackio", "wandb")
 class PrefixOptions:
     """Train on how traces begin (UPFT); whole traces where no length is given."""
 
-    tokens: int | None = None
+    tokens: CountOrNone = None
     """keep so many tokens of each completion, the last of them as end of turn [upft: 32]"""
-    whole: float | None = None
+    whole: Annotated[float | None, real("a share", 0, 1, below=True)] = None
     """share of the traces that stay whole [upft: 0.1, else 0]"""
     template: str = TEMPLATE
     """what the prompt of a prefix asks, {question} standing for the problem; empty keeps the prompt of the trace"""
@@ -48,27 +49,27 @@ class PrefixOptions:
 class MaskOptions:
     """Tokens that are read but not learned."""
 
-    below: float | None = None
+    below: Annotated[float | None, real("a probability", 0, 1, above=True, below=True)] = None
     """no loss on tokens with a student probability below this: the control that skips foreign tokens"""
     source: Literal["teacher", "student"] | None = None
     """no loss on tokens that the teacher, or the student, wrote"""
     anchors: Path | None = None
     """no loss on tokens whose probability is already higher in this checkpoint, from early in a first training
     (OUT/checkpoints/checkpoint-N): imitation anchors (T3S)"""
-    rise: float = 0.0
-    """higher by more than this"""
+    rise: Annotated[float, real("a probability", 0, 1, below=True)] = 0.0
+    """with --mask.anchors: how much higher the probability must be"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoraOptions:
     """Train an adapter in place of all weights; `ownwords merge` makes a model of it."""
 
-    rank: int | None = None
-    """of the adapter of every linear layer; full fine-tuning if not given"""
-    alpha: float | None = None
-    """its scale is alpha / rank [twice the rank]"""
-    dropout: float = 0.0
-    """of the adapter's input while it is trained"""
+    rank: CountOrNone = None
+    """train an adapter of this rank in every linear layer; all weights are trained if it is not given"""
+    alpha: Annotated[float | None, real("a number", 0, above=True)] = None
+    """the adapter's scale is alpha / rank [twice the rank]"""
+    dropout: Annotated[float, real("a share", 0, 1, below=True)] = 0.0
+    """share of the adapter's input that is dropped while it is trained"""
 
 
 @Parameter(name="*")
@@ -85,40 +86,40 @@ class TrainConfig:
     """a model folder, a hub name, or world; the run's own student if not given"""
 
     preset: Literal["paper", "upft", "world"] = "paper"
-    """values for what is not given"""
-    learning_rate: float | None = None
-    """its highest value [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
+    """the recipe that gives the options which are not given; their texts name its values"""
+    learning_rate: Annotated[float | None, real("a number", 0, above=True)] = None
+    """the highest learning rate, after the warm-up [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
     schedule: Literal["cosine", "linear", "constant"] | None = None
-    """of the learning rate after its warm-up [cosine, upft: constant]"""
-    warmup: float | None = None
-    """share of the steps in which it rises [0.05, upft: 0.03]"""
-    weight_decay: float | None = None
-    """of AdamW [1e-4, upft: 0]"""
+    """how the learning rate falls after the warm-up [cosine, upft: constant]"""
+    warmup: Annotated[float | None, real("a share of the steps", 0, 1, below=True)] = None
+    """share of the steps in which the learning rate rises [0.05, upft: 0.03]"""
+    weight_decay: Annotated[float | None, real("a number", 0)] = None
+    """weight decay of AdamW [1e-4, upft: 0]"""
     betas: tuple[float, float] | None = None
-    """of AdamW [0.9 0.95]"""
-    max_grad_norm: float = 1.0
+    """the two betas of AdamW [0.9 0.95]"""
+    max_grad_norm: Annotated[float, real("a number", 0, above=True)] = 1.0
     """gradients are scaled down to this norm"""
-    batch: int | None = None
+    batch: CountOrNone = None
     """traces per step, over all processes [16, upft: 64]"""
-    micro_batch: int | None = None
+    micro_batch: CountOrNone = None
     """traces that a process works on at once: memory and speed, the sum is the same [1, world: 16]"""
-    epochs: float | None = None
+    epochs: Annotated[float | None, real("a number", 0, 10**6, above=True)] = None
     """times through the traces [5, upft: 1]"""
 
     pick: Pick | None = None
     """which of the correct attempts at a problem of a run: the shortest, a random one, the one that surprises the
     student least, or all [shortest]"""
-    max_fallback: float = 0.5
+    max_fallback: Share = 0.5
     """the largest share of tokens by the student in a trace of a run; runs with --gate never are not asked"""
     incorrect: Annotated[bool, Parameter(negative="")] = False
     """take attempts of a run whatever their verdict"""
-    max_length: int | None = None
+    max_length: CountOrNone = None
     """the longest trace, prompt included [the student's context]"""
     over_length: Literal["refuse", "drop"] = "refuse"
-    """what to do where traces are longer; none is ever cut"""
-    cap_problems: int | None = None
+    """what to do if traces are longer: stop, or leave them out; none is ever cut"""
+    cap_problems: CountOrNone = None
     """train on so many problems only, the same ones for every set of traces at them"""
-    cap_tokens: int | None = None
+    cap_tokens: CountOrNone = None
     """train on traces with at most so many tokens with loss"""
     prefix: PrefixOptions = PrefixOptions()
     mask: MaskOptions = MaskOptions()
@@ -132,37 +133,25 @@ class TrainConfig:
     """gradient checkpointing: less memory, slower"""
     device: Literal["auto", "cpu"] = "auto"
     """auto: the GPU if there is one"""
-    seed: int = 0
-    """of the order of traces, of random choices and of the adapter's first weights"""
-    save_every: int | None = None
+    seed: Seed = 0
+    """decides the order of traces, random choices and the adapter's first weights"""
+    save_every: CountOrNone = None
     """steps between checkpoints [a tenth of all]"""
-    keep: Annotated[int, Parameter(name="--keep")] = 2
+    keep: Annotated[int, whole(), Parameter(name="--keep")] = 2
     """how many checkpoints to keep; 0 keeps all"""
     report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Parameter(negative="")] = field(
         default_factory=list
     )
     """trackers beside metrics.jsonl; they have to be installed"""
     overwrite: Annotated[bool, Parameter(negative="")] = False
-    """start anew where OUT holds another training, which is deleted"""
+    """delete the training that OUT holds, and start anew; files that are not its own stop the command"""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "micro_batch", "max_length", "cap_problems", "cap_tokens", "save_every"):
-            _check(name, getattr(self, name), lambda v: v >= 1, "a whole number from 1 up")
-        _check("keep", self.keep, lambda v: v >= 0, "a whole number from 0 up")
-        for name in ("learning_rate", "epochs", "max_grad_norm"):
-            _check(name, getattr(self, name), lambda v: 0 < v < float("inf"), "a number above 0")
-        _check("warmup", self.warmup, lambda v: 0 <= v < 1, "a share of the steps, from 0 to below 1")
-        _check("weight_decay", self.weight_decay, lambda v: v >= 0, "0 or more")
-        _check("betas", self.betas, lambda v: all(0 <= beta < 1 for beta in v), "two numbers from 0 to below 1")
-        _check("max_fallback", self.max_fallback, lambda v: 0 <= v <= 1, "a share from 0 to 1")
-        _check("prefix.tokens", self.prefix.tokens, lambda v: v >= 1, "a whole number from 1 up")
-        _check("prefix.whole", self.prefix.whole, lambda v: 0 <= v < 1, "a share from 0 to below 1")
-        _check("prefix.template", self.prefix.template, lambda v: not v or "{question}" in v, "{question} in it")
-        _check("mask.below", self.mask.below, lambda v: 0 < v < 1, "a probability between 0 and 1")
-        _check("mask.rise", self.mask.rise, lambda v: 0 <= v < 1, "a probability from 0 to below 1")
-        _check("lora.rank", self.lora.rank, lambda v: v >= 1, "a whole number from 1 up")
-        _check("lora.alpha", self.lora.alpha, lambda v: v > 0, "a number above 0")
-        _check("lora.dropout", self.lora.dropout, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+        check(self)
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas is {self.betas}, expected two numbers from 0 to below 1")
+        if self.prefix.template and "{question}" not in self.prefix.template:
+            raise ValueError(f"prefix.template is {self.prefix.template!r}, expected {{question}} in it")
 
     def resolved(self) -> TrainConfig:
         """The same with the preset's values filled in. Raises ValueError where options contradict each other."""
@@ -196,8 +185,3 @@ class TrainConfig:
 
 SCOPE = {"data", "out", "preset", "device", "save_every", "keep", "report_to", "overwrite"}
 """Keys that do not decide what the student becomes and may change between starts; the data is told by its digest."""
-
-
-def _check(name: str, value: Any, good, expected: str) -> None:
-    if value is not None and not good(value):
-        raise ValueError(f"{name.replace('_', '-')} is {value!r}, expected {expected}")

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.prompts import prompt_ids, prompt_text
+from ownwords.generation.config import stored_variables
+from ownwords.generation.templates import Chat
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.export import IGNORED, sft_row
 from ownwords.traces.select import Selection, select
@@ -39,6 +40,7 @@ def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase
     """The selected traces of a run directory. `tokenizer`: the student's."""
     with Store.read(run) as store:
         system, opening, think = (store.config[name] for name in ("system", "opening", "think"))
+        chat = Chat(tokenizer, "student", tuple(think), stored_variables(store.config))
         closing_id = tokenizer.get_vocab().get(think[1])
         questions = {i: problem.question for i, problem in store.problems().items()}
         chosen = select(store.traces(), selection.for_gate(store.config["gate"]), closing_id)
@@ -49,7 +51,7 @@ def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase
             )
 
         def render(question: str) -> list[int]:
-            return prompt_ids(tokenizer, prompt_text(tokenizer, question, system), opening, tuple(think))
+            return chat.ids(chat.ask(question, system), keep_opening=opening == "")
 
         return [replace(trace_row(trace), question=questions[trace.problem_id], render=render) for trace in chosen]
 
@@ -127,7 +129,7 @@ def _cells(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, A
 
 def _parquet_cells(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path.absolute()) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 numbers = [_is_list_of_numbers(column.type) for column in batch.columns]
                 for cells in zip(*batch.columns):

@@ -1,0 +1,179 @@
+"""`ownwords judge`: a file of outputs, judged, and compared with a grader's verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from ownwords.cli.console import Console
+
+if TYPE_CHECKING:
+    from ownwords.evaluation.outputs import Row
+
+
+def judge(
+    outputs: Path,
+    *,
+    out: Path | None = None,
+    output_field: str | None = None,
+    reference_field: str | None = None,
+    question_field: str | None = None,
+    grader_field: str | None = None,
+    kind: str | None = None,
+    answer_from: Literal["any", "boxed", "whole"] = "any",
+    closing: str = "</think>",
+    limit: int | None = None,
+    show: int = 20,
+    skip_bad_rows: bool = False,
+    check_workers: int = 1,
+    check_deadline: float = 5.0,
+) -> None:
+    """Judge a file of model outputs against its references, and say why.
+
+    Prints how many are right, and by which rules they were found and judged. If the file holds another grader's
+    verdicts, it prints how often the two agree and lists where they do not.
+
+    Parameters
+    ----------
+    outputs
+        A .jsonl, .json, .csv, .tsv or .parquet file: a reference and an output (or a list of outputs) in each row.
+        A row may also hold a question, options and a grader's verdict.
+    out
+        Also write a .jsonl file with a line per output: verdict, answer, rules, and how both sides were read.
+    output_field
+        The column of the outputs, if its name does not tell (output, response, completion, ...).
+    reference_field
+        The column of the reference answer, if its name does not tell (reference, answer, gold, ...).
+    question_field
+        The column of the question, if its name does not tell.
+    grader_field
+        The column of another grader's verdicts, if its name does not tell (correct, score, acc, ...); '' for none.
+    kind
+        math, choice or gym:TASK, for all rows.
+        Left out: choice for rows with options, or with a letter for a reference; math for all others.
+    answer_from
+        any: every way of stating an answer. boxed: the last box only. whole: the output is nothing but the answer.
+    closing
+        The tag that ends the thinking of an output; what stands before it is not looked at.
+    limit
+        Take the first N rows only; at least 1.
+    show
+        List so many of the disagreements.
+    skip_bad_rows
+        Leave out rows that cannot be read, and say how many.
+    check_workers
+        Processes that judge.
+    check_deadline
+        Seconds that judging one answer may take.
+    """
+    for name, value, least in (("limit", limit, 1), ("show", show, 0), ("check-workers", check_workers, 1)):
+        if value is not None and value < least:
+            raise ValueError(f"--{name} is {value}, expected at least {least}")
+    if not check_deadline > 0:
+        raise ValueError(f"--check-deadline is {check_deadline}, expected seconds above 0")
+    if kind not in (None, "math", "choice") and not kind.startswith("gym:"):
+        raise ValueError(f"--kind is {kind!r}, expected math, choice or gym:TASK")
+    console = Console()
+    with console.status("judging"), ExitStack() as open_files:
+        from ownwords.answers.checker import Checker
+        from ownwords.evaluation.outputs import Fields, judge_rows
+        from ownwords.problems.files import READERS, read_rows
+        from ownwords.traces.files import check_output, replacing
+
+        if outputs.suffix.lower() not in READERS:
+            raise ValueError(f"{outputs}: expected a {', '.join(READERS)} file")
+        if out:
+            check_output(out)
+            [file] = open_files.enter_context(replacing([out]))
+        checker = open_files.enter_context(Checker(check_workers, check_deadline))
+        bad: list[str] | None = [] if skip_bad_rows else None
+        fields = Fields(reference_field, output_field, question_field, grader_field)
+        counts: Counter[tuple[str, str, str]] = Counter()
+        graded: Counter[tuple[bool, bool]] = Counter()
+        differing: list[Row] = []
+        for row in judge_rows(
+            read_rows(outputs),
+            checker,
+            fields,
+            kind=kind,
+            answer_from=answer_from,
+            closing=closing,
+            limit=limit,
+            bad=bad,
+        ):
+            counts[row.judged.verdict, row.judged.found_by, row.judged.rule] += 1
+            if row.grader is not None:
+                graded[row.right, row.grader] += 1
+                if row.right != row.grader and len(differing) < show:
+                    differing.append(row)
+            if out:
+                line = {"where": row.where, "reference": row.reference, **asdict(row.judged), "grader": row.grader}
+                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+        if not counts:
+            raise ValueError(f"{outputs} holds no output: expected rows with a reference and an output")
+    console.print(_verdicts(counts))
+    if graded:
+        console.print(_agreement(graded))
+    if differing:
+        console.print(_differences(f"{outputs}, ", differing, graded[True, False] + graded[False, True]))
+    if bad:
+        console.print(f"left out: {len(bad)} rows that cannot be read, the first: {bad[0]}")
+    if out:
+        console.print(f"written: {out}")
+
+
+def _verdicts(counts: Counter[tuple[str, str, str]]) -> Table:
+    total = counts.total()
+    table = Table(title=f"{total:,} outputs", title_justify="left")
+    for name in ("verdict", "found by", "decided by", "outputs", "share"):
+        table.add_column(name, justify="right" if name in ("outputs", "share") else "left")
+    for verdict in ("correct", "incorrect", "unparsable", "unverifiable", "timeout"):
+        rules = {key: number for key, number in counts.most_common() if key[0] == verdict}
+        if rules:
+            number = sum(rules.values())
+            table.add_row(verdict, "", "", f"{number:,}", f"{number / total:.1%}", style="bold")
+        for (_, found_by, rule), number in rules.items():
+            table.add_row("", found_by or "no answer", rule or "-", f"{number:,}", f"{number / total:.1%}")
+    return table
+
+
+def _agreement(graded: Counter[tuple[bool, bool]]) -> Table:
+    total = graded.total()
+    same = graded[True, True] + graded[False, False]
+    table = Table(title=f"the file's grader agrees on {same:,} of {total:,} ({same / total:.1%})", title_justify="left")
+    table.add_column("")
+    table.add_column("grader: right", justify="right")
+    table.add_column("grader: wrong", justify="right")
+    table.add_row("correct", f"{graded[True, True]:,}", f"{graded[True, False]:,}")
+    table.add_row("not correct", f"{graded[False, True]:,}", f"{graded[False, False]:,}")
+    return table
+
+
+def _differences(file: str, rows: list[Row], of: int) -> Table:
+    title = "disagreements" if len(rows) == of else f"the first {len(rows)} of {of} disagreements"
+    table = Table(title=title, title_justify="left")
+    for name in ("where", "reference", "answer", "verdict", "grader"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        said = row.judged
+        rules = ", ".join(rule for rule in (said.found_by, said.rule) if rule)
+        cells = (
+            row.where.removeprefix(file),
+            _short(row.reference),
+            _short(said.answer) or "-",
+            f"{said.verdict} ({rules or 'no answer'})",
+        )
+        table.add_row(*map(Text, cells), "right" if row.grader else "wrong")
+    return table
+
+
+def _short(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable if len(printable) <= 60 else printable[:57] + "..."
