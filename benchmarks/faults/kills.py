@@ -57,15 +57,17 @@ def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
 def _while_judging(kills: int, rng: random.Random) -> Iterator[Case]:
     """Kill workers of a checker that is busy until so many are killed; its verdicts stay what they are."""
     asked = [(Problem("q", reference), answer) for reference, answer in SLOW]
+    started = time.monotonic()
     with Checker(1, deadline=600) as checker:
         right = [checker.submit(*pair).result() for pair in asked]
+    whole = time.monotonic() - started
     with Checker(2, deadline=600) as checker:
         killed = 0
         while killed < kills:
             futures = [checker.submit(*pair) for pair in asked * 2]
             names = []
             while not all(future.done() for future in futures) and killed < kills:
-                time.sleep(rng.random() * 2)
+                time.sleep(rng.random() * whole)
                 process = rng.choice(checker._workers).process
                 if process is not None and process.poll() is None:
                     process.kill()
