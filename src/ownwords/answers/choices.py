@@ -32,10 +32,13 @@ def read_label(answer: str, labels: Sequence[str]) -> tuple[int, str, bool, bool
     return place, rest, marked, marked or bool(rest or found["said"])
 
 
-def read_letter(answer: str) -> tuple[str, str] | None:
-    """(letter, the text after it) where an answer begins with an option's letter."""
-    found = read_label(answer, LETTERS)
-    return (LETTERS[found[0]], found[1]) if found else None
+def read_letter(key: str, letters: str = LETTERS) -> tuple[int, str] | None:
+    """(place, the text after it) of a key that begins with an option's letter, and with a mark if a text follows."""
+    found = read_label(key, letters)
+    if found is None:
+        return None
+    place, rest, marked, _ = found
+    return None if rest and not marked else (place, rest)
 
 
 def _plain(answer: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 
-from ownwords.answers.choices import LETTERS, read_label
+from ownwords.answers.choices import LETTERS, read_letter
 from ownwords.answers.text import same_text
 
 DRESS = r"(?:\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|bf|rm)(?![a-zA-Z])\s*\{?\s*|\{\\bf\s+|\*\*)"
@@ -51,11 +51,11 @@ def lettered(
 def choice_within(question: str, reference: str) -> tuple[str, list[str]] | None:
     """(letter, the options' texts) where a question holds its options and the reference is one of their letters, alone
     or with that option's text; None for any other question. Texts are empty where one cannot be told."""
-    said = read_label(reference, LETTERS)
+    said = read_letter(reference)
     found = lettered(question, SERIES[:2], alone=False) if said else None
     if not said or not found:
         return None
-    (place, rest, _), (labels, texts) = said, found
+    (place, rest), (labels, texts) = said, found
     parts = labels[0] == "a" and len(labels) < 3  # `(a)` and `(b)` of a question
     if parts or not place < len(labels) <= len(LETTERS):
         return None

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ownwords.answers.choices import LETTERS, read_label
+from ownwords.answers.choices import LETTERS, read_letter
 from ownwords.answers.text import same_text
 from ownwords.problems.lettered import lettered
 from ownwords.problems.literals import read_literal
@@ -82,7 +82,7 @@ class Options:
 
     def _letter(self, text: str) -> set[int]:
         """`B`, `(b)`, `B) 10` if 10 is the text of B."""
-        place, rest, _ = read_label(text, LETTERS[: len(self.texts)]) or (-1, "", False)
+        place, rest = read_letter(text, LETTERS[: len(self.texts)]) or (-1, "")
         return {place} if place >= 0 and (not rest or same_text(self.texts[place], rest)) else set()
 
 
