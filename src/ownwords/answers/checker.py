@@ -32,7 +32,7 @@ ASKING = 8
 """answers that the judge of an endpoint is asked about at once"""
 STARTUP = 120.0
 """seconds within which a worker must have loaded its libraries"""
-TRIES = 5
+TRIES = 10
 """processes in a row that may be killed, over one answer or as they start; before each new one we wait PAUSE seconds
 longer, since what kills may be a want of memory that passes"""
 PAUSE = 0.2

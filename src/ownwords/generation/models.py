@@ -119,7 +119,8 @@ def _check_numbers(model: PreTrainedModel, what: str) -> None:
 
 def _check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
     """Raise ValueError if the tokenizer has ids that the model has no row for."""
-    rows = min(side.weight.shape[0] for side in (model.get_input_embeddings(), model.get_output_embeddings()))
+    sides = [side for side in (model.get_input_embeddings(), model.get_output_embeddings()) if side is not None]
+    rows = min(side.weight.shape[0] for side in sides)
     beyond = {token: id_ for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
     if beyond:
         raise ValueError(
