@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
-from ownwords.traces.files import read_json
+from ownwords.traces.paths import read_json
 
 ADAPTER_CONFIG = "adapter_config.json"
 LOADED = {".safetensors", ".json", ".jinja", ".txt", ".model"}
