@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small gain nothing from threads, and lose much to waiting
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # whoever wants more all the same: they do not spin for each other
 
 import pytest
 import torch

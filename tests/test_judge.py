@@ -147,8 +147,8 @@ def test_bad_rows_are_named_or_left_out(tmp_path, capsys):
     [
         (["nothing.jsonl"], "no such file"),
         (["nothing.txt"], "expected a .jsonl"),
-        (["FILE", "--limit", "0"], "expected at least 1"),
-        (["FILE", "--check-deadline", "0"], "expected seconds above 0"),
+        (["FILE", "--limit", "0"], "expected a whole number from 1 up"),
+        (["FILE", "--check-deadline", "0"], "expected seconds from 0.1 to 86400"),
         (["FILE", "--kind", "maths"], "expected math, choice or gym:TASK"),
         (["FILE", "--output-field", "words"], "which --output-field names"),
         (["FILE", "--reference-field", "words"], "which --reference-field names"),

@@ -87,6 +87,8 @@ CountOr0 = Annotated[int, whole()]
 Seed = Annotated[int, whole(0, 2**32 - 1)]
 """as all of the libraries take one"""
 Processes = Annotated[int, whole(1, 1024)]
+Deadline = Annotated[float, real("seconds", 0.1, 86400)]
+"""for one answer; a shorter one voids the verdict on nearly every answer"""
 Share = Annotated[float, real("a share", 0, 1)]
 ShareAbove0 = Annotated[float, real("a share", 0, 1, above=True)]
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.numbers import CountOr0, CountOrNone, Deadline, Processes
 
 if TYPE_CHECKING:
     from ownwords.evaluation.outputs import Row
@@ -29,11 +30,11 @@ def judge(
     kind: str | None = None,
     answer_from: Literal["any", "boxed", "whole"] = "any",
     closing: str = "</think>",
-    limit: int | None = None,
-    show: int = 20,
+    limit: CountOrNone = None,
+    show: CountOr0 = 20,
     skip_bad_rows: bool = False,
-    check_workers: int = 1,
-    check_deadline: float = 5.0,
+    check_workers: Processes = 1,
+    check_deadline: Deadline = 5.0,
 ) -> None:
     """Judge a file of model outputs against its references, and say why.
 
@@ -73,19 +74,15 @@ def judge(
     check_deadline
         Seconds that judging one answer may take.
     """
-    for name, value, least in (("limit", limit, 1), ("show", show, 0), ("check-workers", check_workers, 1)):
-        if value is not None and value < least:
-            raise ValueError(f"--{name} is {value}, expected at least {least}")
-    if not check_deadline > 0:
-        raise ValueError(f"--check-deadline is {check_deadline}, expected seconds above 0")
     if kind not in (None, "math", "choice") and not kind.startswith("gym:"):
         raise ValueError(f"--kind is {kind!r}, expected math, choice or gym:TASK")
     console = Console()
-    with console.status("judging"), ExitStack() as open_files:
+    with console.status("judging") as status, ExitStack() as open_files:
         from ownwords.answers.checker import Checker
         from ownwords.evaluation.outputs import Fields, judge_rows
         from ownwords.problems.files import READERS, read_rows
-        from ownwords.traces.files import check_output, replacing
+        from ownwords.traces.files import replacing
+        from ownwords.traces.paths import check_output
 
         if outputs.suffix.lower() not in READERS:
             raise ValueError(f"{outputs}: expected a {', '.join(READERS)} file")
@@ -109,6 +106,7 @@ def judge(
             bad=bad,
         ):
             counts[row.judged.verdict, row.judged.found_by, row.judged.rule] += 1
+            status.update(f"judging · {counts.total():,} outputs")
             if row.grader is not None:
                 graded[row.right, row.grader] += 1
                 if row.right != row.grader and len(differing) < show:

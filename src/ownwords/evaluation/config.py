@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, Deadline, GenerateConfig, SamplingOptions
+from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, GenerateConfig, SamplingOptions
 from ownwords.generation.plan import MOST
-from ownwords.numbers import CountOrNone, Processes, Seed, check, whole
+from ownwords.numbers import CountOrNone, Deadline, Processes, Seed, check, whole
 
 
 @Parameter(name="*")

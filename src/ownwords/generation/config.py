@@ -11,7 +11,7 @@ import yaml
 from cyclopts import Parameter
 
 from ownwords.generation.plan import MOST
-from ownwords.numbers import CountOrNone, Processes, Seed, ShareAbove0, check, real, whole
+from ownwords.numbers import CountOrNone, Deadline, Processes, Seed, ShareAbove0, check, real, whole
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.shaping import Sampling
 
@@ -20,8 +20,6 @@ SYSTEM_PROMPT = (
     "with the answer inside \\boxed{}."
 )
 THINK = ("<think>", "</think>")
-Deadline = Annotated[float, real("seconds", 0.1, 86400)]
-"""a shorter one voids the verdict on nearly every answer"""
 
 
 @dataclass(frozen=True, kw_only=True)
