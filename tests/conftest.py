@@ -17,6 +17,14 @@ from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
+LONGEST = ("test_faults_models.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py")
+"""files that start many processes: they come first, so that no core waits for them in the end"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
 
 def data_folder() -> Path:
     """The folder of real data; tests that want it skip where it is not there."""

@@ -61,11 +61,24 @@ def command(traces: Path, out: Path, *words: str) -> list[str]:
 
 
 def same_rows(one: Path, other: Path) -> None:
-    """Equal but for the last digits, which depend on the batch."""
+    """Equal but for the last digits, which depend on the number of threads; so does the rank among words that tie."""
     for name in ("scores.parquet", "tokens.parquet"):
         mine, theirs = (pq.read_table(path / name) for path in (one, other))
         assert mine.schema == theirs.schema and mine.num_rows == theirs.num_rows
-        assert mine.equals(theirs), name
+        for column in mine.column_names:
+            left, right = mine[column].to_pylist(), theirs[column].to_pylist()
+            if column == "rank":
+                left, right = np.concatenate(left), np.concatenate(right)
+                assert len(left) == len(right) and (left != right).mean() < 0.001
+            elif column in ("mean_rank", "rsr"):
+                assert left == pytest.approx(right, rel=0.01)
+            elif isinstance(left[0], float):
+                assert left == pytest.approx(right, rel=1e-4, abs=1e-5), column
+            elif isinstance(left[0], list) and isinstance(left[0][0], float):
+                left, right = np.concatenate(left), np.concatenate(right)
+                assert len(left) == len(right) and np.allclose(left, right, rtol=1e-4, atol=1e-5), column
+            else:
+                assert left == right, column
 
 
 def test_files_are_as_documented(scored, traces):

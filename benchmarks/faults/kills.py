@@ -50,8 +50,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
     rng = random.Random(seed)
     yield from _while_judging(2 if quick else 50, rng)
-    yield from _while_generating(2 if quick else 50, rng, work / "workers")
-    yield from _commands(2 if quick else 100, rng, work / "commands", ["generate"] if quick else list(COMMANDS))
+    yield from _while_generating(1 if quick else 50, rng, work / "workers")
+    yield from _commands(1 if quick else 100, rng, work / "commands", ["generate"] if quick else list(COMMANDS))
 
 
 def _while_judging(kills: int, rng: random.Random) -> Iterator[Case]:
