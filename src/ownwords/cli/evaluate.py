@@ -121,7 +121,7 @@ def check_references(
 ) -> None:
     """Find the reference answers of a benchmark that are not judged correct when a model writes them.
 
-    As it stands, and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
+    Each is tried as it stands and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
     commands, a list in another order, a letter with its option. What is refused would count against every model.
 
     Parameters
@@ -129,9 +129,9 @@ def check_references(
     benchmark
         A name, a file, or anything else that `ownwords eval --benchmark` takes.
     question_field
-        The column of the question, where its name does not tell.
+        The column of the question, if its name does not tell.
     answer_field
-        The column of the reference answer, where its name does not tell.
+        The column of the reference answer, if its name does not tell.
     limit
         Take the first N problems only; at least 1.
     check_workers

@@ -63,7 +63,7 @@ def score(
     think
         The student's own tags around the thinking.
     marks
-        Those of the set, if they are none of the usual ones; all become the student's.
+        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
     template_kwargs
         Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
@@ -134,7 +134,7 @@ def compare_teachers(
     think
         The student's own tags around the thinking.
     marks
-        Those of the set, if they are none of the usual ones; all become the student's.
+        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
     template_kwargs
         Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype

@@ -25,9 +25,9 @@ class EvalConfig:
     math500=test.jsonl; or whatever --problems of `ownwords generate` takes, as gym:TASK,size=100,seed=7 or
     world:size=300,seed=1"""
     question_field: str | None = None
-    """the column of the question, where its name does not tell"""
+    """the column of the question, if its name does not tell"""
     answer_field: str | None = None
-    """the column of the reference answer, where its name does not tell"""
+    """the column of the reference answer, if its name does not tell"""
     limit: CountOrNone = None
     """take the first N problems only"""
     exclude: Path | None = None

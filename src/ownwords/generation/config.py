@@ -60,9 +60,9 @@ class GenerateConfig:
     or a local folder), gym:TASK,size=100,seed=0 (reasoning-gym), or world:size=300,seed=0 (held-out problems of the
     small world)"""
     question_field: str | None = None
-    """the column of the question, where its name does not tell; a.b for the field b inside of the field a"""
+    """the column of the question, if its name does not tell; a.b for the field b inside of the field a"""
     answer_field: str | None = None
-    """the column of the reference answer, where its name does not tell"""
+    """the column of the reference answer, if its name does not tell"""
     skip_bad_rows: Annotated[bool, Parameter(negative="")] = False
     """leave out the rows that cannot be read instead of stopping; the plan counts them"""
     check_overlap: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
