@@ -121,8 +121,8 @@ def check_references(
 ) -> None:
     """Find the reference answers of a benchmark that are not judged correct when a model writes them.
 
-    Each is tried as it stands and in other spellings: without its unit, as a fraction or a decimal, with thousands, in text
-    commands, a list in another order, a letter with its option. What is refused would count against every model.
+    Each is tried as it stands and in other spellings: without its unit, as a fraction or a decimal, with thousands, in
+    text commands, a list in another order, a letter with its option. What is refused would count against every model.
 
     Parameters
     ----------
