@@ -431,6 +431,7 @@ def test_multiple_choice_within_the_question(tmp_path, name, reference):
     [
         ("Let (A) be a line. What is the slope?", "B"),
         ("See (A) and (C). Which?", "C"),
+        ("Points (A) and (B) lie on a line. Which is further?", "B"),
         ("What is P(A) + P(B)?", "B"),
         ("(a) Find x. (b) Find y.", "b"),
         ("Who is taller, A. Smith or B. Jones?", "B"),

@@ -59,6 +59,8 @@ def choice_within(question: str, reference: str) -> tuple[str, list[str]] | None
     parts = labels[0] == "a" and len(labels) < 3  # `(a)` and `(b)` of a question
     if parts or not place < len(labels) <= len(LETTERS):
         return None
+    if {"and", "or", "+", "="} & {text.lower() for text in texts}:  # points (A) and (B) are spoken of, not chosen from
+        return None
     if rest and any(same_text(text, rest) for i, text in enumerate(texts) if i != place):
         return None
     return LETTERS[place], texts if all(texts) else []
