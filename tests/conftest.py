@@ -17,7 +17,7 @@ from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
-LONGEST = ("test_faults_models.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py")
+LONGEST = ("test_kills.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py")
 """files that start many processes: they come first, so that no core waits for them in the end"""
 
 
