@@ -50,8 +50,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def run(quick: bool, seed: int, work: Path) -> Iterator[Case]:
     rng = random.Random(seed)
     yield from _while_judging(2 if quick else 50, rng)
-    yield from _while_generating(1 if quick else 50, rng, work / "workers")
-    yield from _commands(1 if quick else 100, rng, work / "commands", ["generate"] if quick else list(COMMANDS))
+    commands = {"generate": tuple(word.replace("size=6", "size=2") for word in COMMANDS["generate"])}
+    commands = commands if quick else COMMANDS
+    yield from _while_generating(1 if quick else 50, rng, work / "workers", commands["generate"])
+    yield from _commands(1 if quick else 100, rng, work / "commands", commands)
 
 
 def _while_judging(kills: int, rng: random.Random) -> Iterator[Case]:
@@ -77,9 +79,9 @@ def _while_judging(kills: int, rng: random.Random) -> Iterator[Case]:
             yield from (Case(name, not wrong, wrong or "the same verdicts") for name in names)
 
 
-def _while_generating(kills: int, rng: random.Random, work: Path) -> Iterator[Case]:
+def _while_generating(kills: int, rng: random.Random, work: Path, command: tuple[str, ...]) -> Iterator[Case]:
     """Kill workers of `generate`, a third of them as soon as they appear, so that they have no time to start."""
-    words = (*COMMANDS["generate"], "--check-workers", "2")
+    words = (*command, "--check-workers", "2")
     expected, number = _undisturbed(words, work / "whole"), 0
     killed = 0
     while killed < kills:
@@ -105,19 +107,19 @@ def _while_generating(kills: int, rng: random.Random, work: Path) -> Iterator[Ca
         shutil.rmtree(here)
 
 
-def _commands(kills: int, rng: random.Random, work: Path, names: list[str]) -> Iterator[Case]:
+def _commands(kills: int, rng: random.Random, work: Path, commands: dict[str, tuple[str, ...]]) -> Iterator[Case]:
     """Kill each command, at moments that are spread over the time that it takes, and let the last start end."""
-    for i, name in enumerate(names):
-        words, data = COMMANDS[name], None
+    for i, (name, words) in enumerate(commands.items()):
+        data = None
         if "run" in words:
             data = work / name / "run"
-            _undisturbed(COMMANDS["generate"], work / name / "made")
+            _undisturbed(commands["generate"], work / name / "made")
             (work / name / "made" / "new").rename(data)
         started = time.monotonic()
         expected = _undisturbed(words, work / name / "whole", data)
         whole = time.monotonic() - started
         here, cases = work / name / "killed", []
-        for _ in range(kills // len(names) + (i < kills % len(names))):
+        for _ in range(kills // len(commands) + (i < kills % len(commands))):
             moment = rng.random() * whole
             process, mark = _started(words, here, data)
             time.sleep(moment)
