@@ -1,4 +1,4 @@
-"""A few of the kills that `benchmarks/faults` tries by the hundred; its model folders are all tried in `test_models`."""
+"""A few of the kills that `benchmarks/faults` tries by the hundred; its folders are all tried in `test_models`."""
 
 from __future__ import annotations
 
