@@ -441,3 +441,10 @@ def main(job: str, run: str, count: str = "1") -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+def test_a_database_that_is_a_link_to_nothing_is_refused_and_nothing_is_made(tmp_path):
+    (tmp_path / "traces.sqlite").symlink_to("nothing")
+    with pytest.raises(ValueError, match="traces.sqlite: a link to nothing, expected the database of a run"):
+        Store.open(tmp_path, CONFIG, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["traces.sqlite"]

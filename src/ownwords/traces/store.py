@@ -22,7 +22,7 @@ import yaml
 
 from ownwords.problems.problem import Problem
 from ownwords.traces.files import damaged, folder, locked, plain_errors, undone, write_file
-from ownwords.traces.paths import check_folder, foreign
+from ownwords.traces.paths import check_folder, check_input, foreign
 from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
 from ownwords.traces.trace import VERDICTS, Trace
 
@@ -84,7 +84,9 @@ class Store:
         keys = sorted(config if identity is None else identity)
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
         check_folder(run_dir, "--run")
-        if not os.path.lexists(path) and (found := foreign(run_dir)):
+        if os.path.lexists(path):
+            check_input(path, "the database of a run")  # SQLite would make the file that a link leads to
+        elif found := foreign(run_dir):
             raise ValueError(
                 f"{run_dir} is not empty and no run directory (it holds {found[0]}, but no traces.sqlite): "
                 "name another --run"
