@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "score": ("score", "run", "--student", "world", "--out", "new", "--batch-tokens", "300", "--local-steps", "2"),
     "train": ("train", "--data", "run", "--incorrect", "--preset", "world", "--epochs", "4", "--out", "new"),
     "export": ("export", "run", "--incorrect", "--out", "new", "--overwrite"),
-    "report": ("report", "run", "--out", "new.html"),
+    "report": ("report", "run", "--out", "new.html", "--overwrite"),  # a kill may come when it is written
 }  # fmt: skip
 
 
