@@ -29,7 +29,7 @@ def read_rows(path: Path) -> Rows:
     """The rows of a file, by its suffix (`READERS`). Raises ValueError if there is no such file."""
     if path.is_dir():
         raise ValueError(f"{path} is a directory, expected a file (hf:{path} reads a folder as a data set)")
-    check_input(path, f"a {', '.join(READERS)} file with a question and an answer")
+    check_input(path, f"a {', '.join(READERS)} file")
     return READERS[path.suffix.lower()](path)
 
 

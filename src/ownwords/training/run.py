@@ -34,7 +34,7 @@ from ownwords.training.card import write_card
 from ownwords.training.config import SCOPE, TrainConfig
 from ownwords.training.dataset import TrainingSet, build, parse_data
 from ownwords.training.metrics import Metrics, Progress, cut_metrics
-from ownwords.training.sources import is_run
+from ownwords.training.sources import EXPECTED, is_run
 from ownwords.training.trainer import TraceTrainer, make_trainer
 
 PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
@@ -265,9 +265,11 @@ def _write_record(prepared: Prepared, files: Sequence[str] = (), ended: bool = F
 
 def _students_name(config: TrainConfig) -> str:
     """The student that the runs among the data were made for."""
-    runs = [path for path, _ in map(parse_data, config.data) if is_run(path)]
+    paths = [path for path, _ in map(parse_data, config.data)]
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise ValueError(f"{missing}: no such file or directory, {EXPECTED}")
     names = set()
-    for run in runs:
+    for run in filter(is_run, paths):
         with Store.read(run) as store:
             names.add(store.config["student"])
     if len(names) != 1:
