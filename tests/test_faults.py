@@ -97,6 +97,7 @@ def test_a_number_out_of_its_range_is_one_line_that_names_it(tmp_path, monkeypat
         ((*TRAIN, "--prefix.template", "no place"), "expected {question} in it"),
         ((*TRAIN, "--betas", "0.9", "1"), "two numbers from 0 to below 1"),
         (("export", "x", "--salvage"), "name another directory to write to with --out"),
+        (("export", "x", "--salvage", "--out", "x/../x/exports"), "name another directory to write to with --out"),
         (("report", "[bold]x[/bold]"), "[bold]x[/bold] does not exist"),
         (("show", "[/x]"), "[/x] does not exist"),
     ],

@@ -96,7 +96,7 @@ WRONG = [
     (("train", "--data", "good.jsonl", "--student", "world"), "--out requires an argument"),
     (("train", "--data", "good.jsonl", "--out", "new"), "--student is not given and files do not say"),
     (with_data("none.jsonl"), "none.jsonl: no such file or directory, expected a run directory"),
-    (("train", "--data", "none.jsonl", "--out", "new"), "none.jsonl: no such file or directory, expected a run directory"),
+    (("train", "--data", "none.jsonl", "--out", "new"), "none.jsonl: no such file or directory, expected a run"),
     (with_data("empty.jsonl"), "has no rows"),
     (with_data("empty.parquet"), "has no rows"),
     (with_data("nolabels.jsonl"), "row 0 has no column labels (its columns: input_ids, text)"),

@@ -16,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked, which threads would not survive
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # as the command line does, before anything imports it
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 KINDS = tuple(
     path.stem

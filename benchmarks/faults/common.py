@@ -34,8 +34,6 @@ class Case:
 
 def preload() -> None:
     """Import what commands import, once, before there are children."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for module in (
         "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.run",

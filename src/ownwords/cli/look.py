@@ -173,7 +173,7 @@ def export(
         The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
-    if salvage and out is None:
+    if salvage and (out is None or out.resolve().is_relative_to(run.resolve())):
         raise ValueError("--salvage leaves the run directory as it is: name another directory to write to with --out")
     out = out or run / "exports"
     if to_hub:
