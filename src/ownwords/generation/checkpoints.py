@@ -28,12 +28,12 @@ def check_files(path: str, what: str) -> None:
 
     Raises ValueError if one is no JSON object, or if weights are missing, pickled or outside of the folder.
     """
-    if Path(path).is_file():
-        raise ValueError(f"{what} is a file: expected a folder with config.json, a tokenizer and *.safetensors")
     if not Path(path).exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
-        raise ValueError(f"{what} does not exist: expected a folder or a hub name, as Qwen/Qwen3-0.6B")
+        raise ValueError(f"{what} does not exist: expected a folder, a .gguf file or a hub name, as Qwen/Qwen3-0.6B")
     config, _ = (_object(path, name, what) for name in ("config.json", "generation_config.json"))
     if config is None and Path(path).is_dir():
+        if held := sorted(Path(path).glob("*.gguf")):
+            raise ValueError(f"{what} is a folder of GGUF files, which are named one by one: expected {held[0]}")
         raise ValueError(f"{what} holds no config.json: expected a folder that save_pretrained has written")
     folder = Path(path) if Path(path).is_dir() else None
     named = (config or {}).get("transformers_weights", SAFE_WEIGHTS_NAME)

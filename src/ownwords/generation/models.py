@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.generation import gguf
 from ownwords.generation.checkpoints import base_of, check_files, fingerprint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -30,8 +31,11 @@ class Loaded:
 
 
 def model_path(name: str, role: str) -> str:
-    """`world` is the small world's model of that role, which ships with the package; else a folder or a hub name."""
-    return str(resources.files("ownwords.world") / "models" / role) if name == "world" else name
+    """The folder or the hub name to load. `world` is the small world's model of that role (any but the teacher is the
+    student), which ships with the package; a GGUF file's folder is that of its copy, which is made if need be."""
+    if name == "world":
+        return str(resources.files("ownwords.world") / "models" / ("teacher" if role == "teacher" else "student"))
+    return str(gguf.converted(name, f"the {role} {name!r}")) if gguf.is_gguf(name) else name
 
 
 def load(name: str, role: str, device: str, dtype: str) -> Loaded:
@@ -45,13 +49,13 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     wanted = DTYPES[dtype] if dtype != "auto" else torch.float32 if where.type == "cpu" else "auto"
     path = model_path(name, role)
     if base := base_of(path, what):
-        model, identity = _load_weights(model_path(base, role), f"{base!r}, the model of {what},", wanted)
+        model, identity = _load_weights(base, role, f"{base!r}, the model of {what},", wanted)
         with _one_line(what):
             info = model.load_adapter(path).to_dict()
         _complete(info, what)
         identity = fingerprint(path, identity)
     else:
-        model, identity = _load_weights(path, what, wanted)
+        model, identity = _load_weights(name, role, what, wanted)
     tokenizer = load_tokenizer(name, role)
     with _one_line(what):
         model = model.to(where).eval()
@@ -62,17 +66,19 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
 
 def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model alone. Raises ValueError in one line where it cannot be loaded or writes nothing."""
-    what = f"the tokenizer of the {role} {name!r}"
+    what, path = f"the tokenizer of the {role} {name!r}", model_path(name, role)
     with _one_line(what):
-        tokenizer = AutoTokenizer.from_pretrained(model_path(name, role), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer.name_or_path = name
         written = tokenizer("What is 3 + 4?")["input_ids"]
     if not written:
         raise ValueError(f"{what} has no ids for plain text: expected tokenizer.json beside the model's config.json")
     return tokenizer
 
 
-def _load_weights(path: str, what: str, dtype: torch.dtype | str) -> tuple[PreTrainedModel, str]:
+def _load_weights(name: str, role: str, what: str, dtype: torch.dtype | str) -> tuple[PreTrainedModel, str]:
     """A model, complete, and its fingerprint."""
+    path = model_path(name, role)
     if base_of(path, what):
         raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
     check_files(path, what)
@@ -86,6 +92,9 @@ def _load_weights(path: str, what: str, dtype: torch.dtype | str) -> tuple[PreTr
             output_loading_info=True,
         )
     _complete(info, what)
+    if gguf.is_gguf(name):
+        model.name_or_path = name  # what an adapter of it is to name
+        return model, gguf.identity(name)
     return model, fingerprint(path, getattr(model.config, "_commit_hash", None))
 
 

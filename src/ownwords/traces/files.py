@@ -171,7 +171,7 @@ def plain_errors(directory: Path) -> Iterator[None]:
         # the low byte is the kind, the rest its variety
         sqlite_kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
         database = directory / "traces.sqlite"
-        if sqlite_kind in _NO_ROOM_SQLITE or _no_room(error):
+        if sqlite_kind in _NO_ROOM_SQLITE or no_room(error):
             raise DiskFull(
                 f"the disk of {directory} is full or failing ({_free(directory)} MiB free): everything finished so far "
                 "is kept; free some space and start the same command again"
@@ -187,7 +187,7 @@ def plain_errors(directory: Path) -> Iterator[None]:
         raise
 
 
-def _no_room(error: BaseException | None) -> bool:
+def no_room(error: BaseException | None) -> bool:
     """Whether a full disk is at the bottom of an error: torch, closing a file that took no more, raises one of its own
     about the file's length."""
     while error is not None:
