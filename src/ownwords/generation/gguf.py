@@ -103,8 +103,8 @@ def converted(path: str, what: str) -> Path:
                     raise
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                 raise ValueError(
-                    f"{what} cannot be read ({kind}{' '.join(str(error).split())[:300]}): expected a whole GGUF file, of "
-                    "an architecture that transformers reads from such"
+                    f"{what} cannot be read ({kind}{' '.join(str(error).split())[:300]}): expected a whole GGUF file, "
+                    "of an architecture that transformers reads from such"
                 ) from error
             source = {"file": str(Path(path).absolute()), "sha256": _sha256(path), "copy": fingerprint(str(made), None)}
             (made / SOURCE).write_text(yaml.safe_dump(source), encoding="utf-8")
