@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cache
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,13 @@ def converted(path: str, what: str) -> Path:
     copy = copies / f"{_sha256(path)[:32]}-{VERSION}"
     if _whole(copy):
         return copy
-    if missing := [name for name in ("gguf", "accelerate") if find_spec(name) is None]:
-        raise ValueError(f"{what} is a GGUF file, which takes {missing[0]} to read: pip install 'ownwords[gguf]'")
+    try:
+        import accelerate  # noqa: F401
+        import gguf  # noqa: F401
+    except ImportError as missing:
+        raise ValueError(
+            f"{what} is a GGUF file, which takes the package {missing.name} to read: pip install 'ownwords[gguf]'"
+        ) from missing
     check_folder(copies, "OWNWORDS_CACHE")
     copies.mkdir(parents=True, exist_ok=True)
     with _alone(copies / "lock"):
@@ -156,6 +160,8 @@ def _convert(path: Path, out: Path) -> None:
     if (parts := metadata.get("split.count", 0)) > 1:
         raise ValueError(f"it is one of {parts} parts, join them first (llama-gguf-split --merge)")
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    if width := metadata.get(f"{metadata['general.architecture']}.attention.key_length"):
+        config.head_dim = width  # transformers takes Qwen3's to be 128
     _check_positions(config, metadata, tensors, path)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path.parent, gguf_file=path.name)
     _mend_splitting(tokenizer, metadata)
