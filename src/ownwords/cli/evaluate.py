@@ -75,8 +75,9 @@ def _plan(prepared: Prepared) -> str:
     sampling = config.student_sampling
     how = "greedy" if sampling.temperature == 0 else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}"
     size = sum(p.numel() for p in model.parameters())
+    dtype = str(model.dtype)[6:] + (f" ({prepared.student.why})" if prepared.student.why else "")
     plan = (
-        f"{config.student} ({size / 1e6:.1f} M weights, {str(model.dtype)[6:]}, {model.device}) on {config.problems}: "
+        f"{config.student} ({size / 1e6:.1f} M weights, {dtype}, {model.device}) on {config.problems}: "
         f"{len(prepared.problems)} problems, {config.attempts} answers to each, {how}, "
         f"at most {config.max_tokens} tokens, {prepared.slots} answers at once"
     )

@@ -50,7 +50,7 @@ def score(
         A run directory; a .jsonl or .parquet file (or a folder of them) with messages, prompt + completion, problem +
         thinking + solution, problem + generations, or input_ids + labels; or hf:NAME,split=train,config=CONFIG.
     student
-        A model folder, a hub name, or world (ships with the package).
+        A model folder, a .gguf file, a hub name, or world (ships with the package).
     out
         The scores directory; an unfinished one is continued.
     sample
@@ -67,7 +67,8 @@ def score(
     template_kwargs
         Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
+        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
+        large model of that type if it is measured to be faster there.
     device
         Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
         the GPUs in turn.
@@ -124,7 +125,7 @@ def compare_teachers(
     traces
         Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
     student
-        A model folder, a hub name, or world (ships with the package).
+        A model folder, a .gguf file, a hub name, or world (ships with the package).
     out
         Where the scores of each set and teachers.json go; an unfinished comparison is continued.
     sample
@@ -138,7 +139,8 @@ def compare_teachers(
     template_kwargs
         Variables of the student's chat template, as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: float32 on the CPU, the checkpoint's own on a GPU.
+        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
+        large model of that type if it is measured to be faster there.
     device
         Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
         the GPUs in turn.
@@ -229,7 +231,7 @@ def _score(console: Console, config: Any) -> dict[str, Any]:
     from ownwords.suitability.score import score as run
 
     with _progress(console) as (plan, tell):
-        return run(config, versions("ownwords", "torch", "transformers", "tokenizers"), tell, plan)
+        return run(config, versions("ownwords", "torch", "transformers", "tokenizers"), tell, plan, console.print)
 
 
 @contextmanager

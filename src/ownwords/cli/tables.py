@@ -27,7 +27,8 @@ def plan_table(prepared: Prepared) -> Table:
         if side is None:
             return name
         size = sum(p.numel() for p in side.model.parameters())
-        what = f"{size / 1e6:.1f} M weights, {str(side.model.dtype)[6:]}, {side.model.device}"
+        dtype = str(side.model.dtype)[6:] + (f" ({side.why})" if side.why else "")
+        what = f"{size / 1e6:.1f} M weights, {dtype}, {side.model.device}"
         return f"{name} ({what}) {sampling(options)}"
 
     attempts = (

@@ -34,11 +34,12 @@ class EvalConfig:
     """leave out the problems of this run directory: those whose traces the model was trained on"""
 
     model: str = "world"
-    """a model folder, a hub name, or world (the small student that ships with the package)"""
+    """a model folder, a .gguf file, a hub name, or world (the small student that ships with the package)"""
     model_device: str = "auto"
     """where the model computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     model_dtype: DTYPES = "auto"
-    """the type of the weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a large
+    model of that type if it is measured to be faster there"""
 
     samples: Annotated[int | None, whole(1, MOST)] = None
     """answers per problem [4, or 1 with --greedy]"""

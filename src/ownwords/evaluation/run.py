@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ownwords.evaluation.benchmarks import read_benchmark
 from ownwords.evaluation.config import EvalConfig
+from ownwords.generation.dtypes import as_begun
 from ownwords.generation.models import load
 from ownwords.generation.run import Prepared
 from ownwords.generation.run import prepare as prepare_run
@@ -31,8 +32,9 @@ def prepare(config: EvalConfig) -> Prepared:
     fresh = [p for p in problems if p.id not in seen]
     if not fresh:
         raise ValueError(f"{config.exclude} has all problems of {config.benchmark}: expected a run at other problems")
-    model = load(config.model, "model", config.model_device, config.model_dtype)
-    prepared = prepare_run(config.generation(), problems=fresh, student=model)
+    generation = as_begun(config.generation())
+    model = load(config.model, "model", config.model_device, generation.student_dtype)
+    prepared = prepare_run(generation, problems=fresh, student=model)
     if left_out := len(problems) - len(fresh):
         prepared.remarks["left out"] = f"{left_out} problems that {config.exclude} has"
     return prepared

@@ -72,16 +72,17 @@ class GenerateConfig:
     """take the first N problems only"""
 
     teacher: str = "world"
-    """a model folder, a hub name, or world (ships with the package); none for --gate never without the teacher's
-    opinion of what the student writes"""
+    """a model folder, a .gguf file, a hub name, or world (ships with the package); none for --gate never without the
+    teacher's opinion of what the student writes"""
     student: str = "world"
-    """a model folder, a hub name, or world"""
+    """a model folder, a .gguf file, a hub name, or world"""
     teacher_device: str = "auto"
     """where the teacher computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
     student_device: str = "auto"
     """the same for the student"""
     teacher_dtype: DTYPES = "auto"
-    """the type of the teacher's weights; auto: float32 on the CPU, the checkpoint's own on a GPU"""
+    """the type of the teacher's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a large
+    model of that type if it is measured to be faster there"""
     student_dtype: DTYPES = "auto"
     """the same for the student"""
 
@@ -130,7 +131,8 @@ class GenerateConfig:
     teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
 
     seed: Seed = 0
-    """the same seed makes the same traces, whatever the batch and however often the run was interrupted"""
+    """the same seed makes the same traces, whatever the batch and however often the run was interrupted; in 16 bits
+    rounding depends on the batch, and may decide otherwise"""
     batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
     """the most attempts to decode together; auto for as many as memory holds, 256 at most"""
     draft_length: Annotated[int | Literal["auto"], whole(0, 64, "auto")] = "auto"

@@ -10,12 +10,12 @@ from importlib import resources
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ownwords.generation import gguf
 from ownwords.generation.checkpoints import base_of, check_files, fingerprint
+from ownwords.generation.dtypes import choose, name_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHOWN = 3
 """names in a message, of however many there are"""
 
@@ -28,6 +28,13 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
     """changes when the weights, the configuration or the tokenizer do"""
+    why: str = ""
+    """why it has the type that it has, if that was measured"""
+
+    @property
+    def dtype(self) -> str:
+        """The type of the weights as the options name it."""
+        return name_of(self.model.dtype)
 
 
 def model_path(name: str, role: str) -> str:
@@ -46,22 +53,21 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     with itself, or not finite.
     """
     what, where = f"the {role} {name!r}", _device(device, role)
-    wanted = DTYPES[dtype] if dtype != "auto" else torch.float32 if where.type == "cpu" else "auto"
     path = model_path(name, role)
     if base := base_of(path, what):
-        model, identity = _load_weights(base, role, f"{base!r}, the model of {what},", wanted)
+        model, identity, why = _load_weights(base, role, f"{base!r}, the model of {what},", dtype, where)
         with _one_line(what):
             info = model.load_adapter(path).to_dict()
         _complete(info, what)
         identity = fingerprint(path, identity)
     else:
-        model, identity = _load_weights(name, role, what, wanted)
+        model, identity, why = _load_weights(name, role, what, dtype, where)
     tokenizer = load_tokenizer(name, role)
     with _one_line(what):
         model = model.to(where).eval()
     _check_numbers(model, what)
     _check_ids(model, tokenizer, what)
-    return Loaded(model, tokenizer, identity)
+    return Loaded(model, tokenizer, identity, why)
 
 
 def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
@@ -76,16 +82,17 @@ def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_weights(name: str, role: str, what: str, dtype: torch.dtype | str) -> tuple[PreTrainedModel, str]:
-    """A model, complete, and its fingerprint."""
+def _load_weights(name: str, role: str, what: str, dtype: str, where: torch.device) -> tuple[PreTrainedModel, str, str]:
+    """A model, complete, its fingerprint, and why it has its type."""
     path = model_path(name, role)
     if base_of(path, what):
         raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
     check_files(path, what)
     with _one_line(what):
+        choice = choose(dtype, AutoConfig.from_pretrained(path, trust_remote_code=False), where)
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
-            dtype=dtype,
+            dtype=choice.dtype,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # they are told, and refused below
@@ -94,8 +101,8 @@ def _load_weights(name: str, role: str, what: str, dtype: torch.dtype | str) -> 
     _complete(info, what)
     if gguf.is_gguf(name):
         model.name_or_path = name  # what an adapter of it is to name
-        return model, gguf.identity(name)
-    return model, fingerprint(path, getattr(model.config, "_commit_hash", None))
+        return model, gguf.identity(name), choice.why
+    return model, fingerprint(path, getattr(model.config, "_commit_hash", None)), choice.why
 
 
 def _complete(info: Mapping[str, Any], what: str) -> None:

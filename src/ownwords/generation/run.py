@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ownwords.answers.checker import Checker
@@ -15,6 +15,7 @@ from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
+from ownwords.generation.dtypes import as_begun
 from ownwords.generation.judging import Judging
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
@@ -81,7 +82,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
 
     Raises ValueError for whatever would stop the run, before the first token.
     """
-    config = config.resolved()
+    config = as_begun(config.resolved())
     check_folder(config.run, "--run")
     problems, remarks = (problems, {}) if problems else read_problems(config)
     if config.judge_url:
@@ -89,6 +90,8 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     student = student or load(config.student, "student", config.student_device, config.student_dtype)
     alone = config.teacher == ALONE
     teacher = student if alone else load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
+    types = {"student_dtype": student.dtype} | ({} if alone else {"teacher_dtype": teacher.dtype})
+    config = replace(config, **types)  # what was chosen is part of the run
     ours = Vocabulary.of(student.model, student.tokenizer)
     alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
     theirs = config.system if config.teacher_system is None else config.teacher_system

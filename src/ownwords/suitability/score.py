@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -37,14 +38,21 @@ def score(
     versions: dict[str, str],
     tell: Tell = lambda traces, tokens: None,
     plan: Tell = lambda traces, done: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Score what the directory lacks and return the summary. `plan(traces, done)` is told before the first token.
+    """Score what the directory lacks and return the summary. `plan(traces, done)` is told before the first token, and
+    so is what there is to say of the student's type.
 
     Raises ValueError where set, student or directory cannot be used, DiskFull if there is no room.
     """
     _refuse_foreign(config.out)
     found = survey(config)
+    if config.dtype == "auto" and (config.out / "config.yaml").is_file():  # it goes on in the type that it began with
+        config = replace(config, dtype=files.read_config(config.out / "config.yaml").get("dtype", "auto"))
     student = load(config.student, "student", _device(config, 0), config.dtype)
+    config = replace(config, dtype=student.dtype)
+    if student.why:
+        say(f"{config.student} in {student.dtype}: {student.why}")
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
     marks = fit.marks(student.tokenizer, config.think)

@@ -83,7 +83,7 @@ class TrainConfig:
     out: Path
     """where the student goes; an unfinished training there goes on"""
     student: str | None = None
-    """a model folder, a hub name, or world; the run's own student if not given"""
+    """a model folder, a .gguf file, a hub name, or world; the run's own student if not given"""
 
     preset: Literal["paper", "upft", "world"] = "paper"
     """the recipe that gives the options which are not given; their texts name its values"""
