@@ -19,9 +19,9 @@ from gguf_files import F16, F32, write_gguf
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from ownwords.generation import gguf
-from ownwords.generation.gguf import cache_folder, converted, end_ids, kept_as, llama3
+from ownwords.generation.gguf import converted, end_ids, kept_as, llama3
 from ownwords.generation.models import load, load_tokenizer
-from ownwords.traces.paths import TEMPORARY
+from ownwords.traces.paths import TEMPORARY, cache_folder
 from ownwords.vocabulary import Vocabulary
 
 SHAPE = dict(

@@ -29,7 +29,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from ownwords.generation.checkpoints import fingerprint
 from ownwords.traces.files import fcntl, new_folder, no_room
-from ownwords.traces.paths import TEMPORARY, check_folder
+from ownwords.traces.paths import TEMPORARY, cache_folder, check_folder
 
 VERSION = 1
 """of the conversion; a copy that another one made is left alone, and a new one is made"""
@@ -47,13 +47,6 @@ ENDS = re.compile(r"<\W*(/s|eos|end.?of.?(text|sentence))\W*>")
 """control tokens that end a text, whatever else the file names"""
 LLAMA3 = (8192, 1.0, 4.0)
 """of all models of Llama 3: the context before it was stretched, and the factors between which it is eased in"""
-
-
-def cache_folder() -> Path:
-    """Where copies are kept: `OWNWORDS_CACHE`, else `ownwords` in `XDG_CACHE_HOME` or in `~/.cache`."""
-    if named := os.environ.get("OWNWORDS_CACHE"):
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ownwords"
 
 
 def is_gguf(name: str) -> bool:

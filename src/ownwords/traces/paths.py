@@ -15,6 +15,13 @@ from typing import Any
 TEMPORARY = re.compile(r"\.ownwords-[0-9a-f]{16}\.tmp")
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `OWNWORDS_CACHE`, else `ownwords` in `XDG_CACHE_HOME` or in `~/.cache`."""
+    if named := os.environ.get("OWNWORDS_CACHE"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ownwords"
+
+
 def temporary(beside: Path) -> Path:
     """A name that nobody else uses, on the same disk."""
     return beside.with_name(f".ownwords-{secrets.token_hex(8)}.tmp")
