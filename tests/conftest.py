@@ -17,8 +17,10 @@ from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
-LONGEST = ("test_kills.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py")
-"""files that start many processes: they come first, so that no core waits for them in the end"""
+LONGEST = (
+    "test_real_model.py", "test_kills.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py",
+)  # fmt: skip
+"""files that take long: they come first, so that no core waits for them in the end"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
