@@ -67,7 +67,7 @@ def large() -> Qwen3Config:
 def test_a_large_model_is_measured_where_there_are_instructions(monkeypatch, native):
     asked = []
     monkeypatch.setattr(dtypes, "native_bfloat16", lambda: native)
-    monkeypatch.setattr(dtypes, "seconds_of", lambda shapes: asked.extend(shapes) or FASTER)
+    monkeypatch.setattr(dtypes, "seconds_of", lambda *shapes: asked.extend(shapes) or FASTER)
     assert choose("auto", large(), CPU).dtype == (BF16 if native else F32)
     assert (torch.Size([4096, 1024]) in asked) == native
     asked.clear()
@@ -80,8 +80,9 @@ def replace_config(config: Qwen3Config, **settings) -> Qwen3Config:
 
 
 def test_products_are_timed_in_both_types():
-    seconds = seconds_of([torch.Size([64, 32]), torch.Size([32, 64])] * 3)
+    seconds = seconds_of(*[torch.Size([64, 32]), torch.Size([32, 64])] * 3)
     assert seconds.keys() == {F32, BF16} and all(s > 0 for s in seconds.values())
+    assert seconds_of(*[torch.Size([64, 32]), torch.Size([32, 64])] * 3) is seconds, "the same model, another type"
     assert [name_of(t) for t in (F32, BF16, F16, torch.float64)] == ["float32", "bfloat16", "float16", "auto"]
 
 

@@ -28,7 +28,8 @@ def check_files(path: str, what: str) -> None:
 
     Raises ValueError if one is no JSON object, or if weights are missing, pickled or outside of the folder.
     """
-    if not Path(path).exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
+    local = path.startswith(("/", ".", "~")) or path.count("/") > 1 or path.endswith(".gguf")
+    if local and not Path(path).exists():
         raise ValueError(f"{what} does not exist: expected a folder, a .gguf file or a hub name, as Qwen/Qwen3-0.6B")
     config, _ = (_object(path, name, what) for name in ("config.json", "generation_config.json"))
     if config is None and Path(path).is_dir():

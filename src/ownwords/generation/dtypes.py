@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ def choose(dtype: str, config: PreTrainedConfig, device: torch.device) -> Choice
     if weights < LEAST:
         return decide(own, native, weights, {})
     shapes = [m.weight.shape for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    return decide(own, native, weights, seconds_of(shapes))
+    return decide(own, native, weights, seconds_of(*shapes))
 
 
 def decide(own: torch.dtype | None, native: bool, weights: int, seconds: dict[torch.dtype, float]) -> Choice:
@@ -81,9 +82,11 @@ def native_bfloat16() -> bool:
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+@cache
 @torch.inference_mode()
-def seconds_of(shapes: list[torch.Size]) -> dict[torch.dtype, float]:
-    """Median seconds of the first of these products in both types, which takes a fraction of a second in all."""
+def seconds_of(*shapes: torch.Size) -> dict[torch.dtype, float]:
+    """Median seconds of the first of these products in both types, which takes about a second in all. Measured once, so
+    that a model that is its own teacher has one type."""
     timed, held = [], 0
     for shape in shapes:
         timed.append(shape)
