@@ -20,6 +20,7 @@ from transformers import (
     Qwen2Config,
     Qwen3MoeConfig,
 )
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 
 from ownwords.engines.architecture import check_architecture, slot_error
 from ownwords.engines.lane import Lane
@@ -211,7 +212,10 @@ def test_mistakes_in_positions_and_masks_are_noticed(served, dtype, mistake, mon
     """Planted between the slots and the model, for which they must look like its own doing."""
 
     def forward(self, model, cache, ids_BT, positions_BT, longest):
-        mask = cache.begin(positions_BT, longest, self.model.dtype)
+        cache.begin(positions_BT, longest)
+        (B, T), S = positions_BT.shape, cache.extent
+        sizes = dict(batch_size=B, q_length=T, kv_length=S, q_offset=cache.starts_B1, dtype=self.model.dtype)
+        mask = ALL_MASK_ATTENTION_FUNCTIONS["eager"](**sizes, mask_function=causal_mask_function)
         ids_BT, positions_BT, mask = mistake(ids_BT, positions_BT, mask)
         return model(
             input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask, past_key_values=cache, use_cache=True

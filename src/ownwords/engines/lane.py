@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from ownwords.engines.slots import SlotCache
+from ownwords.engines.slots import SlotCache, layer_kinds
 
 PREFILL_TOKENS = 8192
 """Prompts are read in groups of at most this many tokens, padding included."""
 
-Prefix = list[tuple[torch.Tensor, torch.Tensor]]
+Prefix = list
+"""of each layer what its `take` gave"""
 
 
 @dataclass
@@ -28,12 +29,9 @@ class Lane:
     """positions per row"""
 
     def __post_init__(self) -> None:
-        self.cache = self._cache(self.slots)
+        self.cache = SlotCache(self.slots, self.capacity, layer_kinds(self.model.config))
         self.lengths: list[int] = []
         self.context = context_length(self.model)
-
-    def _cache(self, slots: int) -> SlotCache:
-        return SlotCache(slots, self.capacity, self.model.config.get_text_config().num_hidden_layers)
 
     @torch.inference_mode()
     def read(self, prompts: list[list[int]]) -> list[Prefix]:
@@ -48,7 +46,7 @@ class Lane:
             width = max(len(prompts[group[0]]) - 1, 1)
             while order and width * (len(group) + 1) <= PREFILL_TOKENS:
                 group.append(order.pop())
-            cache = SlotCache(len(group), width, len(self.cache.layers))
+            cache = SlotCache(len(group), width, self.cache.kinds)
             # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
             ids = torch.zeros(len(group), width, dtype=torch.long)
             for row, i in enumerate(group):
@@ -85,25 +83,19 @@ class Lane:
         return logits_BTV
 
     def rewind(self, lengths: list[int]) -> None:
-        """Set the rows back to these lengths. What lies beyond is masked from now on, and written over."""
+        """Set the rows back to these lengths."""
         assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
+        self.cache.rewind(lengths)
         self.lengths = list(lengths)
 
     def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
-        mask = cache.begin(positions_BT, longest, self.model.dtype)
+        cache.begin(positions_BT, longest)
         return model(
             input_ids=ids_BT.to(self.model.device),
             # Drafts past the end of an attempt may lie past the model's last position; nobody reads their logits.
             position_ids=positions_BT.clamp(max=self.context - 1),
-            attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
-        )
-
-    def bytes_per_slot(self) -> int:
-        """Memory of one row's keys and values, from the shapes that a first read has shown."""
-        return sum(
-            2 * layer.keys[0].numel() * layer.keys.element_size() for layer in self.cache.layers if layer.is_initialized
         )
 
 

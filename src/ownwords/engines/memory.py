@@ -30,7 +30,7 @@ def slot_bytes(model: PreTrainedModel, capacity: int) -> int:
     """Memory of one row of `capacity` positions, measured on a row of one position."""
     lane = Lane(model, slots=1, capacity=1)
     lane.admit(lane.read([[0, 0]])[0], 0)
-    return lane.bytes_per_slot() * capacity
+    return lane.cache.bytes_per_slot() * capacity
 
 
 def plan_slots(models: Sequence[PreTrainedModel], capacity: int, most: int) -> int:
