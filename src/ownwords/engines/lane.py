@@ -5,11 +5,14 @@ Shapes: B rows, T new tokens, V vocabulary.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
+from ownwords.engines.recurrent import RecurrentLayer, Trail, strides
 from ownwords.engines.slots import SlotCache, layer_kinds
 
 PREFILL_TOKENS = 8192
@@ -27,15 +30,22 @@ class Lane:
     slots: int
     capacity: int
     """positions per row"""
+    rewinds: bool = True
+    """False: rows are never rewound, and recurrent layers need not keep a second state for that"""
 
     def __post_init__(self) -> None:
         self.cache = SlotCache(self.slots, self.capacity, layer_kinds(self.model.config))
         self.lengths: list[int] = []
         self.context = context_length(self.model)
+        self.trail = Trail()
+        takes = inspect.signature(self.model.forward).parameters
+        self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
+        self.recurrent, self.stepwise = _recurrent(self.cache), False
+        self.stepwise = bool(self.recurrent) and self._forgets()
 
     @torch.inference_mode()
     def read(self, prompts: list[list[int]]) -> list[Prefix]:
-        """Read prompts, several in one pass; returns their keys and values, for as many rows as want them.
+        """Read prompts, several in one pass; returns their keys, values and states, for as many rows as want them.
 
         The last token of each prompt is left out: it is the first that the rows are fed.
         """
@@ -44,25 +54,30 @@ class Lane:
         while order:
             group = [order.pop()]
             width = max(len(prompts[group[0]]) - 1, 1)
-            while order and width * (len(group) + 1) <= PREFILL_TOKENS:
+            while order and width * (len(group) + 1) <= PREFILL_TOKENS and not self.stepwise:
                 group.append(order.pop())
             cache = SlotCache(len(group), width, self.cache.kinds)
-            # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
-            ids = torch.zeros(len(group), width, dtype=torch.long)
-            for row, i in enumerate(group):
-                ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
-            positions_BT = torch.arange(width, device=self.model.device).expand(len(group), -1)
-            self._forward(self.model.base_model, cache, ids, positions_BT, width)
+            if self.recurrent:
+                self._read(cache, range(len(group)), [0] * len(group), [prompts[i][:-1] for i in group])
+            else:
+                # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
+                ids = torch.zeros(len(group), width, dtype=torch.long)
+                for row, i in enumerate(group):
+                    ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
+                self._forward(self.model.base_model, cache, ids, [0] * len(group))
             for row, i in enumerate(group):
                 prefixes[i] = cache.take(row, len(prompts[i]) - 1)
         return prefixes  # type: ignore[return-value]
 
+    @torch.inference_mode()
     def admit(self, prefix: Prefix, length: int) -> None:
         """Take the next free slot for a sequence whose first `length` positions are `prefix`."""
         assert len(self.lengths) < self.slots
         self.cache.put(len(self.lengths), prefix)
         self.lengths.append(length)
+        self.trail.admit()
 
+    @torch.inference_mode()
     def release(self, row: int) -> None:
         """Free a slot; the last row in use moves into it."""
         last = len(self.lengths) - 1
@@ -70,33 +85,83 @@ class Lane:
             self.cache.move(last, row, self.lengths[last])
             self.lengths[row] = self.lengths[last]
         self.lengths.pop()
+        self.trail.release(row)
 
     @torch.inference_mode()
     def feed(self, ids_BT: torch.Tensor) -> torch.Tensor:
         """Append T tokens to every row in use; returns the logits that follow each of them, (B, T, V)."""
         B, T = ids_BT.shape
         assert len(self.lengths) == B
-        start_B = torch.tensor(self.lengths)
-        positions_BT = (start_B[:, None] + torch.arange(T)).to(self.model.device)
-        logits_BTV = self._forward(self.model, self.cache, ids_BT, positions_BT, max(self.lengths) + T).logits
+        if self.recurrent and self.rewinds:
+            self._settle()
+            self.trail.fed.append(ids_BT)
+        logits_BTV = self._forward(self.model, self.cache, ids_BT, self.lengths)
         self.lengths = [n + T for n in self.lengths]
         return logits_BTV
 
     def rewind(self, lengths: list[int]) -> None:
-        """Set the rows back to these lengths."""
+        """Set the rows back to these lengths: what lies beyond is masked from now on, and written over; states are
+        made again before the next tokens are fed. A model with states can go back to where the last rewind, or the
+        last admission of a row, left its rows."""
         assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
-        self.cache.rewind(lengths)
+        assert self.rewinds or not self.recurrent or lengths == self.lengths
         self.lengths = list(lengths)
+        self.trail.settled = True
 
-    def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
-        cache.begin(positions_BT, longest)
-        return model(
-            input_ids=ids_BT.to(self.model.device),
+    def _settle(self) -> None:
+        """Bring the states to where the rows are, and remember them where a block begins."""
+        rows, saved, ids = self.trail.behind(self.lengths)
+        if rows:
+            for layer in self.recurrent:
+                layer.restore(rows, saved)
+            starts = [self.lengths[row] - len(piece) for row, piece in zip(rows, ids, strict=True)]
+            self._read(self.cache, rows, starts, ids)
+        if self.trail.settled:
+            for layer in self.recurrent:
+                layer.save(len(self.lengths))
+            self.trail.mark(self.lengths)
+
+    def _read(self, cache: SlotCache, rows: Sequence[int], starts: Sequence[int], ids: Sequence[Sequence[int]]) -> None:
+        """Read sequences of any lengths, without padding, into these rows from these positions on."""
+        for going, done, step in strides([len(piece) for piece in ids]):
+            piece = torch.tensor([ids[i][at : at + step] for i, at in zip(going, done, strict=True)])
+            at = [starts[i] + n for i, n in zip(going, done, strict=True)]
+            self._forward(self.model.base_model, cache, piece, at, [rows[i] for i in going])
+
+    def _forward(
+        self, model, cache: SlotCache, ids_BT: torch.Tensor, starts: Sequence[int], rows: Sequence[int] | None = None
+    ):
+        if any(starts) and ids_BT.shape[1] > 1 and self.stepwise:
+            parts = ids_BT.split(1, dim=1)
+            said = [self._forward(model, cache, part, [n + t for n in starts], rows) for t, part in enumerate(parts)]
+            return torch.cat(said, dim=1)
+        T, device = ids_BT.shape[1], self.model.device
+        positions_BT = (torch.tensor(starts)[:, None] + torch.arange(T)).to(device)
+        numbers = None if rows is None or list(rows) == list(range(len(rows))) else torch.tensor(rows, device=device)
+        cache.begin(positions_BT, max(starts) + T, numbers)
+        said = model(
+            input_ids=ids_BT.to(device),
             # Drafts past the end of an attempt may lie past the model's last position; nobody reads their logits.
             position_ids=positions_BT.clamp(max=self.context - 1),
-            past_key_values=cache,
             use_cache=True,
+            **{self.cache_name: cache},
         )
+        cache.end()
+        return said[0]  # logits, or hidden states
+
+    @torch.inference_mode()
+    def _forgets(self) -> bool:
+        """Whether the model, reading several tokens at once, leaves out the states before them, as Mamba does: then
+        they are fed one by one. A state of NaN that is read leaves NaN."""
+        cache, zeros_12 = SlotCache(1, 3, self.cache.kinds), torch.zeros(1, 2, dtype=torch.long)
+        self._forward(self.model.base_model, cache, zeros_12[:, :1], [0])
+        for state in (states := [s for layer in _recurrent(cache) for s in layer.matrices()]):
+            state.fill_(float("nan"))
+        return bool(states) and not self._forward(self.model.base_model, cache, zeros_12, [1]).isnan().any()
+
+
+def _recurrent(cache: SlotCache) -> list[RecurrentLayer]:
+    return [layer for layer in cache.layers if isinstance(layer, RecurrentLayer)]
 
 
 def context_length(model: PreTrainedModel) -> int:

@@ -21,6 +21,8 @@ from transformers import PretrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
+from ownwords.engines.recurrent import RecurrentLayer, Rows
+
 CHUNK = 64
 """The cache is read up to the longest row, rounded up to this, so that shapes change seldom."""
 
@@ -28,19 +30,22 @@ CHUNK = 64
 class SlotLayer(CacheLayerMixin):
     """Keys and values of one layer, (slots, H, capacity, D) each; allocated at the first write, when H and D show.
 
-    `begin`, `move`, `take`, `put`, `rewind` and `bytes_per_slot` are what `SlotCache` asks of any kind of layer.
+    `begin`, `end`, `move`, `take`, `put` and `bytes_per_slot` are what `SlotCache` asks of any kind of layer.
     """
 
     def __init__(self, slots: int, capacity: int):
         super().__init__()
         self.slots, self.capacity = slots, capacity
         self.positions_BT: torch.Tensor | None = None
-        self.rows_B1: torch.Tensor | None = None
+        self.rows: Rows = slice(0)
         self.extent = 0
 
-    def begin(self, positions_BT: torch.Tensor, rows_B1: torch.Tensor, extent: int) -> None:
-        """The next `update` writes at these positions, and returns the first `extent` ones."""
-        self.positions_BT, self.rows_B1, self.extent = positions_BT, rows_B1, extent
+    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
+        """The next `update` writes at these positions of these rows, and returns the first `extent` ones."""
+        self.positions_BT, self.rows, self.extent = positions_BT, rows, extent
+
+    def end(self) -> None:
+        """The pass is over."""
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         # Zeros, not uninitialised memory: a masked position still enters the product, and 0 * NaN is NaN.
@@ -52,10 +57,10 @@ class SlotLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.positions_BT is not None
-        B = len(self.positions_BT)
-        self.keys[self.rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
-        self.values[self.rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
-        return self.keys[:B, :, : self.extent], self.values[:B, :, : self.extent]
+        rows_B1 = torch.arange(self.slots, device=key_states.device)[self.rows, None]
+        self.keys[rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
+        self.values[rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
+        return self.keys[self.rows, :, : self.extent], self.values[self.rows, :, : self.extent]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.extent, 0
@@ -86,16 +91,45 @@ class SlotLayer(CacheLayerMixin):
         self.keys[row, :, : keys_HTD.shape[1]] = keys_HTD
         self.values[row, :, : values_HTD.shape[1]] = values_HTD
 
-    def rewind(self, lengths: Sequence[int]) -> None:
-        """Nothing is to be done: what lies beyond a row's length is masked, and written over."""
-
-    def bytes_per_slot(self) -> int:
-        """Memory of one row, from the shapes that a first write has shown."""
-        return (self.keys[0].nbytes + self.values[0].nbytes) if self.is_initialized else 0
+    def bytes_per_slot(self, capacity: int) -> int:
+        """Memory of one row of so many positions, from the shapes that a first write has shown."""
+        return (self.keys[0, :, 0].nbytes + self.values[0, :, 0].nbytes) * capacity if self.is_initialized else 0
 
 
-def make_layer(kind: str, slots: int, capacity: int) -> SlotLayer:
+class HybridLayer(RecurrentLayer, SlotLayer):
+    """A layer that has both, states and keys and values."""
+
+    lazy_initialization = SlotLayer.lazy_initialization
+
+    def __init__(self, slots: int, capacity: int):
+        SlotLayer.__init__(self, slots, capacity)
+        RecurrentLayer.__init__(self, slots)
+
+    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
+        SlotLayer.begin(self, positions_BT, rows, extent)
+        RecurrentLayer.begin(self, positions_BT, rows, extent)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        SlotLayer.move(self, source, target, length)
+        RecurrentLayer.move(self, source, target, length)
+
+    def take(self, row: int, length: int) -> tuple:
+        return SlotLayer.take(self, row, length), RecurrentLayer.take(self, row, length)
+
+    def put(self, row: int, prefix: tuple) -> None:
+        SlotLayer.put(self, row, prefix[0])
+        RecurrentLayer.put(self, row, prefix[1])
+
+    def bytes_per_slot(self, capacity: int) -> int:
+        return SlotLayer.bytes_per_slot(self, capacity) + RecurrentLayer.bytes_per_slot(self, capacity)
+
+
+def make_layer(kind: str, slots: int, capacity: int) -> SlotLayer | RecurrentLayer:
     """The slots of a layer of this kind, one of the names in a configuration's `layer_types`."""
+    if kind in ("linear_attention", "conv"):
+        return RecurrentLayer(slots)
+    if kind in ("hybrid", "hybrid_sliding"):
+        return HybridLayer(slots, capacity)
     return SlotLayer(slots, capacity)
 
 
@@ -113,8 +147,8 @@ class SlotCache(Cache):
         self.starts_B1, self.extent, self.length = torch.zeros(0, 1, dtype=torch.long), 0, 0
         super().__init__(layers=[make_layer(kind, slots, capacity) for kind in kinds])
 
-    def begin(self, positions_BT: torch.Tensor, longest: int) -> None:
-        """Say where the next forward pass writes.
+    def begin(self, positions_BT: torch.Tensor, longest: int, rows: Rows | None = None) -> None:
+        """Say where the next forward pass writes; the first B rows if none are named.
 
         A slot's index is its position, so "not after me" masks both the future and whatever an earlier sequence left
         behind in the row.
@@ -123,9 +157,13 @@ class SlotCache(Cache):
         self.starts_B1 = positions_BT[:, :1]
         self.extent = min(-(-longest // CHUNK) * CHUNK, self.capacity)
         self.length = self.extent - T
-        rows_B1 = torch.arange(B, device=positions_BT.device)[:, None]
         for layer in self.layers:
-            layer.begin(positions_BT, rows_B1, self.extent)
+            layer.begin(positions_BT, slice(B) if rows is None else rows, self.extent)
+
+    def end(self) -> None:
+        """Say that the pass is over."""
+        for layer in self.layers:
+            layer.end()
 
     def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
         return self.extent, 0
@@ -152,13 +190,8 @@ class SlotCache(Cache):
         for layer, part in zip(self.layers, prefix, strict=True):
             layer.put(row, part)
 
-    def rewind(self, lengths: Sequence[int]) -> None:
-        """Set the rows in use back to these lengths."""
-        for layer in self.layers:
-            layer.rewind(lengths)
-
-    def bytes_per_slot(self) -> int:
-        return sum(layer.bytes_per_slot() for layer in self.layers)
+    def bytes_per_slot(self, capacity: int) -> int:
+        return sum(layer.bytes_per_slot(capacity) for layer in self.layers)
 
 
 def by_rows(make_mask: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
