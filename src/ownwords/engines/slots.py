@@ -198,16 +198,16 @@ def by_rows(make_mask: Callable[..., torch.Tensor | None]) -> Callable[..., torc
     """`transformers`' maker of masks, for queries that begin at another position in each row: `q_offset` may be the
     starts_B1 of a `SlotCache`. With any other offset it is what it was."""
 
-    def make(*args, mask_function=None, q_offset=0, **kwargs):
-        rule = {} if mask_function is None else {"mask_function": mask_function}
-        if not (isinstance(q_offset, torch.Tensor) and q_offset.ndim == 2):
-            return make_mask(*args, q_offset=q_offset, **rule, **kwargs)
+    def make(*args, **kwargs):
+        starts_B1 = kwargs.get("q_offset")
+        if isinstance(starts_B1, torch.Tensor) and starts_B1.ndim == 2:
+            rule = kwargs["mask_function"]
 
-        def at_the_rows(batch, head, query, key):
-            return mask_function(batch, head, query + q_offset[batch, 0], key)
+            def at_the_rows(batch, head, query, key):
+                return rule(batch, head, query + starts_B1[batch, 0], key)
 
-        kwargs["allow_is_causal_skip"] = False
-        return make_mask(*args, q_offset=0, mask_function=at_the_rows, **kwargs)
+            kwargs |= {"q_offset": 0, "mask_function": at_the_rows, "allow_is_causal_skip": False}
+        return make_mask(*args, **kwargs)
 
     return make
 

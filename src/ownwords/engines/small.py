@@ -48,35 +48,36 @@ RECURRENT = ["linear_attention", "full_attention"] * 2
 FAMILIES: dict[str, dict[str, object]] = {
     # full attention
     "llama": {}, "qwen2": {}, "qwen3": {}, "gemma": {}, "phi": {}, "stablelm": {}, "granite": {}, "olmo": {},
-    "olmo2": {}, "cohere": dict(logit_scale=1.0), "glm": {}, "glm4": {}, "helium": {}, "nemotron": {}, "persimmon": {}, "seed_oss": {},
-    "arcee": {}, "apertus": {}, "bitnet": {}, "diffllama": {}, "ernie4_5": {}, "hunyuan_v1_dense": {}, "internlm3": {},
-    "hyperclovax": {}, "nanochat": {}, "smollm3": {},
+    "olmo2": {}, "cohere": dict(logit_scale=1.0), "glm": {}, "glm4": {}, "helium": {}, "nemotron": {}, "persimmon": {},
+    "seed_oss": {}, "arcee": {}, "apertus": {}, "bitnet": {}, "diffllama": {}, "ernie4_5": {}, "hunyuan_v1_dense": {},
+    "internlm3": {}, "hyperclovax": {}, "nanochat": {}, "smollm3": {},
     # learned positions, positions as a bias, older layouts
     "gpt2": {}, "gpt_bigcode": {}, "gpt_neox": {}, "gptj": dict(rotary_dim=4), "codegen": dict(rotary_dim=4),
     "opt": {}, "biogpt": {}, "xglm": {}, "ctrl": dict(n_embd=32, dff=64), "bloom": {}, "mpt": {}, "falcon": {},
     "falcon-alibi": dict(alibi=True),
     # windows
-    "mistral": {}, "ministral": {}, "phi3": {}, "starcoder2": {}, "gemma2": {}, "gemma3_text": dict(layer_types=ALTERNATING),
+    "mistral": {}, "ministral": {}, "phi3": {}, "starcoder2": {}, "gemma2": {}, "vaultgemma": {}, "olmo3": {},
+    "exaone4": {}, "modernbert-decoder": {}, "cwm": {}, "llama4_text": {}, "cohere2": dict(logit_scale=1.0),
+    "gemma3_text": dict(layer_types=ALTERNATING),
     "gemma3n_text": dict(layer_types=ALTERNATING, num_kv_shared_layers=2, activation_sparsity_pattern=None),
-    "gemma4_text": dict(layer_types=ALTERNATING, num_kv_shared_layers=2), "vaultgemma": {}, "olmo3": {},
-    "cohere2": dict(logit_scale=1.0),
-    "exaone4": {}, "modernbert-decoder": {}, "cwm": {}, "llama4_text": {},
+    "gemma4_text": dict(layer_types=ALTERNATING, num_kv_shared_layers=2),
     # mixtures of experts
-    "mixtral": {}, "qwen2_moe": {}, "qwen3_moe": {}, "olmoe": {}, "phimoe": {}, "granitemoe": {}, "granitemoeshared": {},
-    "gpt_oss": {}, "glm4_moe": {}, "ernie4_5_moe": {}, "hunyuan_v1_moe": {}, "minimax_m2": {}, "jetmoe": {}, "doge": {},
-    "dots1": dict(n_shared_experts=1), "flex_olmo": {}, "afmoe": {}, "mimo_v2_flash": {},
+    "mixtral": {}, "qwen2_moe": {}, "qwen3_moe": {}, "olmoe": {}, "phimoe": {}, "granitemoe": {}, "gpt_oss": {},
+    "granitemoeshared": {}, "glm4_moe": {}, "ernie4_5_moe": {}, "hunyuan_v1_moe": {}, "minimax_m2": {}, "jetmoe": {},
+    "doge": {}, "dots1": dict(n_shared_experts=1), "flex_olmo": {}, "afmoe": {}, "mimo_v2_flash": {},
     # multi-head latent attention
-    "deepseek_v2": LATENT, "deepseek_v3": LATENT, "glm4_moe_lite": LATENT, "longcat_flash": LATENT, "minicpm3": dict(LATENT, scale_emb=1),
-    "youtu": LATENT, "deepseek_v32": LATENT, "glm_moe_dsa": LATENT,
+    "deepseek_v2": LATENT, "deepseek_v3": LATENT, "glm4_moe_lite": LATENT, "longcat_flash": LATENT, "youtu": LATENT,
+    "minicpm3": dict(LATENT, scale_emb=1), "deepseek_v32": LATENT, "glm_moe_dsa": LATENT,
     # recurrent layers
     "qwen3_next": {}, "qwen3_5_text": {}, "qwen3_5_moe_text": {}, "lfm2": dict(layer_types=CONV),
     "lfm2_moe": dict(layer_types=CONV), "mamba": {}, "mamba2": dict(head_dim=16), "falcon_mamba": {}, "falcon_h1": {},
-    "granitemoehybrid": dict(layer_types=RECURRENT), "bamba": dict(attn_layer_indices=[1, 3]), "jamba": {},
-    "zamba2": dict(layers_block_type=["linear_attention", "hybrid"] * 2), "nemotron_h": {}, "olmo_hybrid": {},
+    "granitemoehybrid": dict(layer_types=RECURRENT), "bamba": dict(attn_layer_indices=[1, 3]), "nemotron_h": {},
+    "jamba": dict(attn_layer_period=2, attn_layer_offset=1), "olmo_hybrid": {},
+    "zamba2": dict(layers_block_type=["linear_attention", "hybrid"] * 2),
     "kimi_linear": dict(LATENT, layer_types=RECURRENT), "minimax": {}, "recurrent_gemma": {}, "rwkv": {}, "xlstm": {},
     # attention of other kinds
-    "gpt_neo": dict(attention_types=[[["global", "local"], 2]]), "openai-gpt": {}, "reformer": dict(is_decoder=True, axial_pos_embds=False), "xlnet": {},
-    "bert": {}, "t5": {},
+    "gpt_neo": dict(attention_types=[[["global", "local"], 2]]), "openai-gpt": {}, "xlnet": {}, "bert": {}, "t5": {},
+    "reformer": dict(is_decoder=True, axial_pos_embds=False),
 }  # fmt: skip
 """name -> fields, beyond `SIZES`; a name is a `model_type`, and what follows a hyphen only tells two of them apart"""
 
