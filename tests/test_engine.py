@@ -15,7 +15,6 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
-    MambaConfig,
     MistralConfig,
     Qwen2Config,
     Qwen3MoeConfig,
@@ -154,7 +153,6 @@ def test_architectures_that_slots_serve(config):
     ("config", "message"),
     [
         (MistralConfig(**SHAPE, num_key_value_heads=1, sliding_window=32), "attends to the last 32 tokens only"),
-        (MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2), "expected full attention in every layer"),
         (BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2), "cannot read through the slot cache"),
     ],
     ids=lambda c: getattr(c, "model_type", ""),

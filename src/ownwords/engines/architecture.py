@@ -19,9 +19,12 @@ from ownwords.engines.memory import free_bytes
 LONGEST = 80
 """positions that are tried: more than the slot cache reads at once, and than a mistake in a rotation can hide in"""
 TIMES_NOISE = 3.0
-FLOOR, CEILING = {torch.float32: 2e-6}, {torch.float32: 1e-3}
+FLOOR, CEILING = {torch.float32: 5e-6}, {torch.float32: 1e-3}
 """total variation that is no mistake, and that is one, whatever the noise; of 16-bit types 0.05 and 0.3, since
 pretrained models have 0.03 by rounding, and some kernels show none of it in the other layouts"""
+RECURRENT = {"linear_attention", "conv", "hybrid", "hybrid_sliding"}
+KINDS = {"full_attention", "sliding_attention", "mlp", "moe"} | RECURRENT
+"""of layers that slots know, by their names in a configuration's `layer_types`"""
 COPY_SHARE = 0.25
 """of the free memory a float32 copy may take"""
 
@@ -30,16 +33,17 @@ def check_architecture(model: PreTrainedModel, capacity: int, name: str) -> None
     """Raise ValueError if the slot cache cannot serve a model for rows of `capacity` positions, saying why.
 
     Sliding windows shorter than the trace and recurrent state are known from the configuration; everything else is
-    tried: rows of unequal length, fed through slots in pieces, must give the distributions of a plain forward pass.
+    tried: rows of unequal length, fed through slots in pieces, rewound and fed again, must give the distributions of a
+    plain forward pass.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
-    if kinds - {"full_attention", "sliding_attention"} or getattr(model, "_is_stateful", False):
-        other = ", ".join(sorted(kinds - {"full_attention"})) or "recurrent state"
+    if kinds - KINDS or (getattr(model, "_is_stateful", False) and not kinds & RECURRENT):
+        other = ", ".join(sorted(kinds - KINDS)) or "a state outside of the cache"
         raise ValueError(
-            f"{name} ({config.model_type}) has layers with {other}: expected full attention in every layer, "
-            "since rows of unequal progress cannot share such a state; use another model"
+            f"{name} ({config.model_type}) has layers with {other}: expected layers that the slots know "
+            f"({', '.join(sorted(KINDS))}); use another model"
         )
     if "sliding_attention" in kinds and window and window < capacity:
         raise ValueError(
@@ -91,18 +95,26 @@ def slot_error(model: PreTrainedModel, capacity: int) -> tuple[float, float]:
     for prefix, start in zip(lane.read([row[: start + 1].tolist() for row, start in zip(rows, starts)]), starts):
         lane.admit(prefix, start)
     slots = [lane.feed(_stacked(rows, starts, part)) for part in _parts(fed)]
-    error = _variation([row[-fed:] for row in plain], slots)
+    error, back = _variation([row[-fed:] for row in plain], slots), (fed + 1) // 2
+    lane.rewind([n - back for n in lane.lengths])
+    again = lane.feed(_stacked(rows, starts, slice(fed - back, fed)))
+    error = max(error, _variation([row[-back:] for row in plain], [again]))
 
     start, past, batch, n = starts[1], None, [], lengths[1]
-    for part in [slice(-start, 0), *_parts(fed)]:
+    parts = [slice(i, i + 1) for i in range(fed)] if lane.stepwise else _parts(fed)
+    for part in [slice(-start, 0), *parts]:
         ids_BT = _stacked(rows, [start, start], part).to(model.device)
-        said = model(ids_BT, past_key_values=past, use_cache=True)
-        past, batch = said.past_key_values, [*batch, said.logits]
-    hidden_TT = torch.full((n, n), torch.finfo(model.dtype).min, dtype=model.dtype, device=model.device).triu(1)
-    ids_BT = torch.stack([row[:n] for row in rows]).to(model.device)
-    masked = model(ids_BT, attention_mask=hidden_TT.expand(2, 1, n, n), use_cache=False).logits
+        at_1T = torch.arange(start + part.start, start + part.stop, device=model.device)[None]
+        said = model(ids_BT, position_ids=at_1T, use_cache=True, **{lane.cache_name: past})
+        past, batch = said[lane.cache_name], [*batch, said.logits]
     heads = [row[:n] for row in plain]
-    return error, max(_variation(heads, batch), _variation(heads, [masked]))
+    noise = _variation(heads, batch)
+    if len(lane.recurrent) < len(lane.cache.layers):
+        hidden_TT = torch.full((n, n), torch.finfo(model.dtype).min, dtype=model.dtype, device=model.device).triu(1)
+        ids_BT = torch.stack([row[:n] for row in rows]).to(model.device)
+        masked = model(ids_BT, attention_mask=hidden_TT.expand(2, 1, n, n), use_cache=False).logits
+        noise = max(noise, _variation(heads, [masked]))
+    return error, noise
 
 
 def _stacked(rows: list[torch.Tensor], starts: list[int], part: slice) -> torch.Tensor:
