@@ -71,7 +71,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     # recurrent layers
     "qwen3_next": {}, "qwen3_5_text": {}, "qwen3_5_moe_text": {}, "lfm2": dict(layer_types=CONV),
     "lfm2_moe": dict(layer_types=CONV), "mamba": {}, "mamba2": dict(head_dim=16), "falcon_mamba": {}, "falcon_h1": {},
-    "granitemoehybrid": dict(layer_types=RECURRENT), "bamba": dict(attn_layer_indices=[1, 3]), "jamba": {},
+    "granitemoehybrid": dict(layer_types=RECURRENT), "bamba": dict(attn_layer_indices=[1, 3]), "jamba": dict(attn_layer_period=2, attn_layer_offset=1),
     "zamba2": dict(layers_block_type=["linear_attention", "hybrid"] * 2), "nemotron_h": {}, "olmo_hybrid": {},
     "kimi_linear": dict(LATENT, layer_types=RECURRENT), "minimax": {}, "recurrent_gemma": {}, "rwkv": {}, "xlstm": {},
     # attention of other kinds
