@@ -64,7 +64,7 @@ class Lane:
                 ids = torch.zeros(len(group), width, dtype=torch.long)
                 for row, i in enumerate(group):
                     ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
-                self._forward(self.model.base_model, cache, ids, [0] * len(group))
+                self._pass(self.model.base_model, cache, ids, [0] * len(group))
             for row, i in enumerate(group):
                 prefixes[i] = cache.take(row, len(prompts[i]) - 1)
         return prefixes  # type: ignore[return-value]
@@ -95,7 +95,7 @@ class Lane:
         if self.recurrent and self.rewinds:
             self._settle()
             self.trail.fed.append(ids_BT)
-        logits_BTV = self._forward(self.model, self.cache, ids_BT, self.lengths)
+        logits_BTV = self._pass(self.model, self.cache, ids_BT, self.lengths)
         self.lengths = [n + T for n in self.lengths]
         return logits_BTV
 
@@ -126,38 +126,43 @@ class Lane:
         for going, done, step in strides([len(piece) for piece in ids]):
             piece = torch.tensor([ids[i][at : at + step] for i, at in zip(going, done, strict=True)])
             at = [starts[i] + n for i, n in zip(going, done, strict=True)]
-            self._forward(self.model.base_model, cache, piece, at, [rows[i] for i in going])
+            self._pass(self.model.base_model, cache, piece, at, [rows[i] for i in going])
 
-    def _forward(
+    def _pass(
         self, model, cache: SlotCache, ids_BT: torch.Tensor, starts: Sequence[int], rows: Sequence[int] | None = None
-    ):
-        if any(starts) and ids_BT.shape[1] > 1 and self.stepwise:
-            parts = ids_BT.split(1, dim=1)
-            said = [self._forward(model, cache, part, [n + t for n in starts], rows) for t, part in enumerate(parts)]
-            return torch.cat(said, dim=1)
+    ) -> torch.Tensor:
+        """Logits, or the hidden states of a base model, of tokens at these positions of the first rows, or of some."""
         T, device = ids_BT.shape[1], self.model.device
+        if self.stepwise and T > 1 and any(starts):
+            steps = [self._pass(model, cache, ids_BT[:, t : t + 1], [n + t for n in starts], rows) for t in range(T)]
+            return torch.cat(steps, dim=1)
+        cache.rows = None if rows is None else torch.tensor(rows, device=device)
         positions_BT = (torch.tensor(starts)[:, None] + torch.arange(T)).to(device)
-        numbers = None if rows is None or list(rows) == list(range(len(rows))) else torch.tensor(rows, device=device)
-        cache.begin(positions_BT, max(starts) + T, numbers)
-        said = model(
-            input_ids=ids_BT.to(device),
+        said = self._forward(model, cache, ids_BT, positions_BT, max(starts) + T)
+        cache.end()
+        return said[0]
+
+    def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
+        cache.begin(positions_BT, longest)
+        return model(
+            input_ids=ids_BT.to(self.model.device),
             # Drafts past the end of an attempt may lie past the model's last position; nobody reads their logits.
             position_ids=positions_BT.clamp(max=self.context - 1),
             use_cache=True,
             **{self.cache_name: cache},
         )
-        cache.end()
-        return said[0]  # logits, or hidden states
 
     @torch.inference_mode()
     def _forgets(self) -> bool:
         """Whether the model, reading several tokens at once, leaves out the states before them, as Mamba does: then
         they are fed one by one. A state of NaN that is read leaves NaN."""
         cache, zeros_12 = SlotCache(1, 3, self.cache.kinds), torch.zeros(1, 2, dtype=torch.long)
-        self._forward(self.model.base_model, cache, zeros_12[:, :1], [0])
+        self._pass(self.model.base_model, cache, zeros_12[:, :1], [0])
+        if not all(layer.held for layer in _recurrent(cache)):
+            raise ValueError("it has recurrent layers that keep their states somewhere else than in the cache")
         for state in (states := [s for layer in _recurrent(cache) for s in layer.matrices()]):
             state.fill_(float("nan"))
-        return bool(states) and not self._forward(self.model.base_model, cache, zeros_12, [1]).isnan().any()
+        return bool(states) and not self._pass(self.model.base_model, cache, zeros_12, [1]).isnan().any()
 
 
 def _recurrent(cache: SlotCache) -> list[RecurrentLayer]:

@@ -144,11 +144,12 @@ class SlotCache(Cache):
 
     def __init__(self, slots: int, capacity: int, kinds: Sequence[str]):
         self.kinds, self.capacity = kinds, capacity
+        self.rows: torch.Tensor | None = None
         self.starts_B1, self.extent, self.length = torch.zeros(0, 1, dtype=torch.long), 0, 0
         super().__init__(layers=[make_layer(kind, slots, capacity) for kind in kinds])
 
-    def begin(self, positions_BT: torch.Tensor, longest: int, rows: Rows | None = None) -> None:
-        """Say where the next forward pass writes; the first B rows if none are named.
+    def begin(self, positions_BT: torch.Tensor, longest: int) -> None:
+        """Say where the next forward pass writes: into the first rows, or those of `rows`.
 
         A slot's index is its position, so "not after me" masks both the future and whatever an earlier sequence left
         behind in the row.
@@ -158,7 +159,7 @@ class SlotCache(Cache):
         self.extent = min(-(-longest // CHUNK) * CHUNK, self.capacity)
         self.length = self.extent - T
         for layer in self.layers:
-            layer.begin(positions_BT, slice(B) if rows is None else rows, self.extent)
+            layer.begin(positions_BT, slice(B) if self.rows is None else self.rows, self.extent)
 
     def end(self) -> None:
         """Say that the pass is over."""
