@@ -11,15 +11,16 @@ import torch
 from conftest import make, random_model
 from transformers import (
     AutoModelForCausalLM,
-    BloomConfig,
+    AutoModelForSeq2SeqLM,
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
-    MambaConfig,
-    MistralConfig,
+    OpenAIGPTConfig,
     Qwen2Config,
     Qwen3MoeConfig,
+    T5Config,
 )
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 
 from ownwords.engines.architecture import check_architecture, slot_error
 from ownwords.engines.lane import Lane
@@ -152,16 +153,16 @@ def test_architectures_that_slots_serve(config):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (MistralConfig(**SHAPE, num_key_value_heads=1, sliding_window=32), "attends to the last 32 tokens only"),
-        (MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2), "expected full attention in every layer"),
-        (BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2), "cannot read through the slot cache"),
+        (OpenAIGPTConfig(vocab_size=300, n_embd=32, n_layer=2, n_head=2), "gives no cache back"),
+        (T5Config(vocab_size=300, d_model=32, num_layers=2, d_kv=8, num_heads=2, d_ff=64), "an encoder-decoder model"),
     ],
     ids=lambda c: getattr(c, "model_type", ""),
 )
 def test_architectures_that_slots_cannot_serve_are_refused(config, message):
     torch.manual_seed(0)
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with pytest.raises(ValueError, match=message):
-        check_architecture(AutoModelForCausalLM.from_config(config).eval(), capacity=64, name="it")
+        check_architecture(auto.from_config(config).eval(), capacity=64, name="it")
 
 
 @pytest.mark.parametrize("capacity", [2, 3, 4, 9, 16, 33, 65])
@@ -211,7 +212,10 @@ def test_mistakes_in_positions_and_masks_are_noticed(served, dtype, mistake, mon
     """Planted between the slots and the model, for which they must look like its own doing."""
 
     def forward(self, model, cache, ids_BT, positions_BT, longest):
-        mask = cache.begin(positions_BT, longest, self.model.dtype)
+        cache.begin(positions_BT, longest)
+        (B, T), S = positions_BT.shape, cache.extent
+        sizes = dict(batch_size=B, q_length=T, kv_length=S, q_offset=cache.starts_B1, dtype=self.model.dtype)
+        mask = ALL_MASK_ATTENTION_FUNCTIONS["eager"](**sizes, mask_function=causal_mask_function)
         ids_BT, positions_BT, mask = mistake(ids_BT, positions_BT, mask)
         return model(
             input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask, past_key_values=cache, use_cache=True

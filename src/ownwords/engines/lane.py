@@ -5,17 +5,21 @@ Shapes: B rows, T new tokens, V vocabulary.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
-from ownwords.engines.slots import SlotCache
+from ownwords.engines.recurrent import RecurrentLayer, Trail, strides
+from ownwords.engines.slots import SlotCache, layer_kinds
 
 PREFILL_TOKENS = 8192
 """Prompts are read in groups of at most this many tokens, padding included."""
 
-Prefix = list[tuple[torch.Tensor, torch.Tensor]]
+Prefix = list
+"""of each layer what its `take` gave"""
 
 
 @dataclass
@@ -26,18 +30,22 @@ class Lane:
     slots: int
     capacity: int
     """positions per row"""
+    rewinds: bool = True
+    """False: rows are never rewound, and recurrent layers need not keep a second state for that"""
 
     def __post_init__(self) -> None:
-        self.cache = self._cache(self.slots)
+        self.cache = SlotCache(self.slots, self.capacity, layer_kinds(self.model.config))
         self.lengths: list[int] = []
         self.context = context_length(self.model)
-
-    def _cache(self, slots: int) -> SlotCache:
-        return SlotCache(slots, self.capacity, self.model.config.get_text_config().num_hidden_layers)
+        self.trail = Trail()
+        takes = inspect.signature(self.model.forward).parameters
+        self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
+        self.recurrent, self.stepwise = _recurrent(self.cache), False
+        self.stepwise = bool(self.recurrent) and self._forgets()
 
     @torch.inference_mode()
     def read(self, prompts: list[list[int]]) -> list[Prefix]:
-        """Read prompts, several in one pass; returns their keys and values, for as many rows as want them.
+        """Read prompts, several in one pass; returns their keys, values and states, for as many rows as want them.
 
         The last token of each prompt is left out: it is the first that the rows are fed.
         """
@@ -46,25 +54,30 @@ class Lane:
         while order:
             group = [order.pop()]
             width = max(len(prompts[group[0]]) - 1, 1)
-            while order and width * (len(group) + 1) <= PREFILL_TOKENS:
+            while order and width * (len(group) + 1) <= PREFILL_TOKENS and not self.stepwise:
                 group.append(order.pop())
-            cache = SlotCache(len(group), width, len(self.cache.layers))
-            # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
-            ids = torch.zeros(len(group), width, dtype=torch.long)
-            for row, i in enumerate(group):
-                ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
-            positions_BT = torch.arange(width, device=self.model.device).expand(len(group), -1)
-            self._forward(self.model.base_model, cache, ids, positions_BT, width)
+            cache = SlotCache(len(group), width, self.cache.kinds)
+            if self.recurrent:
+                self._read(cache, range(len(group)), [0] * len(group), [prompts[i][:-1] for i in group])
+            else:
+                # Padding repeats token 0 to the right; later positions are masked for the real ones before them.
+                ids = torch.zeros(len(group), width, dtype=torch.long)
+                for row, i in enumerate(group):
+                    ids[row, : len(prompts[i]) - 1] = torch.tensor(prompts[i][:-1])
+                self._pass(self.model.base_model, cache, ids, [0] * len(group))
             for row, i in enumerate(group):
                 prefixes[i] = cache.take(row, len(prompts[i]) - 1)
         return prefixes  # type: ignore[return-value]
 
+    @torch.inference_mode()
     def admit(self, prefix: Prefix, length: int) -> None:
         """Take the next free slot for a sequence whose first `length` positions are `prefix`."""
         assert len(self.lengths) < self.slots
         self.cache.put(len(self.lengths), prefix)
         self.lengths.append(length)
+        self.trail.admit()
 
+    @torch.inference_mode()
     def release(self, row: int) -> None:
         """Free a slot; the last row in use moves into it."""
         last = len(self.lengths) - 1
@@ -72,41 +85,100 @@ class Lane:
             self.cache.move(last, row, self.lengths[last])
             self.lengths[row] = self.lengths[last]
         self.lengths.pop()
+        self.trail.release(row)
 
     @torch.inference_mode()
     def feed(self, ids_BT: torch.Tensor) -> torch.Tensor:
         """Append T tokens to every row in use; returns the logits that follow each of them, (B, T, V)."""
         B, T = ids_BT.shape
         assert len(self.lengths) == B
-        start_B = torch.tensor(self.lengths)
-        positions_BT = (start_B[:, None] + torch.arange(T)).to(self.model.device)
-        logits_BTV = self._forward(self.model, self.cache, ids_BT, positions_BT, max(self.lengths) + T).logits
+        if self.recurrent and self.rewinds:
+            self._settle()
+            self.trail.fed.append(ids_BT)
+        logits_BTV = self._pass(self.model, self.cache, ids_BT, self.lengths)
         self.lengths = [n + T for n in self.lengths]
         return logits_BTV
 
     def rewind(self, lengths: list[int]) -> None:
-        """Set the rows back to these lengths. What lies beyond is masked from now on, and written over."""
+        """Set the rows back to these lengths: what lies beyond is masked from now on, and written over; states are
+        made again before the next tokens are fed. A model with states can go back to where the last rewind, or the
+        last admission of a row, left its rows."""
         assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
+        assert self.rewinds or not self.recurrent or lengths == self.lengths
         self.lengths = list(lengths)
+        self.trail.settled = True
+
+    def _settle(self) -> None:
+        """Bring the states to where the rows are, and remember them where a block begins."""
+        rows, saved, ids = self.trail.behind(self.lengths)
+        if rows:
+            for layer in self.recurrent:
+                layer.restore(rows, saved)
+            starts = [self.lengths[row] - len(piece) for row, piece in zip(rows, ids, strict=True)]
+            self._read(self.cache, rows, starts, ids)
+        if self.trail.settled:
+            for layer in self.recurrent:
+                layer.save(len(self.lengths))
+            self.trail.mark(self.lengths)
+
+    def _read(self, cache: SlotCache, rows: Sequence[int], starts: Sequence[int], ids: Sequence[Sequence[int]]) -> None:
+        """Read sequences of any lengths, without padding, into these rows from these positions on."""
+        for going, done, step in strides([len(piece) for piece in ids]):
+            piece = torch.tensor([ids[i][at : at + step] for i, at in zip(going, done, strict=True)])
+            at = [starts[i] + n for i, n in zip(going, done, strict=True)]
+            self._pass(self.model.base_model, cache, piece, at, [rows[i] for i in going])
+
+    def _pass(
+        self, model, cache: SlotCache, ids_BT: torch.Tensor, starts: Sequence[int], rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """Logits, or the hidden states of a base model, of tokens at these positions of the first rows, or of some."""
+        T, device = ids_BT.shape[1], self.model.device
+        if self.stepwise and T > 1 and any(starts):
+            steps = [self._pass(model, cache, ids_BT[:, t : t + 1], [n + t for n in starts], rows) for t in range(T)]
+            return torch.cat(steps, dim=1)
+        cache.rows = None if rows is None else torch.tensor(rows, device=device)
+        positions_BT = (torch.tensor(starts)[:, None] + torch.arange(T)).to(device)
+        said = self._forward(model, cache, ids_BT, positions_BT, max(starts) + T)
+        cache.end()
+        return said[0]
 
     def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
-        mask = cache.begin(positions_BT, longest, self.model.dtype)
+        cache.begin(positions_BT, longest)
         return model(
             input_ids=ids_BT.to(self.model.device),
             # Drafts past the end of an attempt may lie past the model's last position; nobody reads their logits.
             position_ids=positions_BT.clamp(max=self.context - 1),
-            attention_mask=mask,
-            past_key_values=cache,
             use_cache=True,
+            **{self.cache_name: cache},
         )
 
-    def bytes_per_slot(self) -> int:
-        """Memory of one row's keys and values, from the shapes that a first read has shown."""
-        return sum(
-            2 * layer.keys[0].numel() * layer.keys.element_size() for layer in self.cache.layers if layer.is_initialized
-        )
+    @torch.inference_mode()
+    def _forgets(self) -> bool:
+        """Whether the model, reading several tokens at once, leaves out the states before them, as Mamba does: then
+        they are fed one by one. A state of NaN that is read leaves NaN."""
+        cache, zeros_12 = SlotCache(1, 3, self.cache.kinds), torch.zeros(1, 2, dtype=torch.long)
+        self._pass(self.model.base_model, cache, zeros_12[:, :1], [0])
+        if not all(layer.held for layer in _recurrent(cache)):
+            raise ValueError("it has recurrent layers that keep their states somewhere else than in the cache")
+        for state in (states := [s for layer in _recurrent(cache) for s in layer.matrices()]):
+            state.fill_(float("nan"))
+        return bool(states) and not self._pass(self.model.base_model, cache, zeros_12, [1]).isnan().any()
+
+
+def _recurrent(cache: SlotCache) -> list[RecurrentLayer]:
+    return [layer for layer in cache.layers if isinstance(layer, RecurrentLayer)]
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """The most positions that a model can read; a large number where its configuration names none."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 40
+    """The most positions that a model can read; a large number where its configuration names none.
+
+    Phi-3's rotation is one for sequences of up to `original_max_position_embeddings` tokens and another for longer ones
+    (LongRoPE, arXiv 2402.13753), so keys that were written before that length would not be those of a plain pass after
+    it, nor could rows on either side share a pass: such a model reads as far as the first rotation goes.
+    """
+    config = model.config.get_text_config()
+    stated = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None) or 1 << 40
+    rotations = getattr(config, "rope_parameters", None) or {}
+    by_kind = [rotation for rotation in rotations.values() if isinstance(rotation, dict)] or [rotations]
+    long = [rotation for rotation in by_kind if rotation.get("rope_type") == "longrope"]
+    return min([stated, *(rotation["original_max_position_embeddings"] for rotation in long)])

@@ -112,9 +112,11 @@ class LocalEngine:
             draft_length = 0
         held = max(0, HELD // (8 * slots * vocabulary) - 1)
         self.pace = Pace(draft_length, longest=min(held, longest(draft_length)))
-        slack = self.pace.longest + 1
-        self.student = Lane(student, slots, capacity + slack)
-        self.teacher = Lane(teacher, slots, capacity + slack * longest_spelling) if teacher is not None else None
+        slack, drafts = self.pace.longest + 1, self.pace.longest > 0
+        self.student, self.teacher = Lane(student, slots, capacity + slack, rewinds=drafts), None
+        if teacher is not None:
+            again = drafts or spell is not None or rules.spelled is not None
+            self.teacher = Lane(teacher, slots, capacity + slack * longest_spelling, rewinds=again)
         self.spell = spell
         self.rules, self.stops, self.slots, self.capacity = rules, stops, slots, capacity
         self.rows: list[_Row] = []

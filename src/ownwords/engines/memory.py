@@ -27,10 +27,11 @@ def free_bytes(device: torch.device) -> int:
 
 
 def slot_bytes(model: PreTrainedModel, capacity: int) -> int:
-    """Memory of one row of `capacity` positions, measured on a row of one position."""
-    lane = Lane(model, slots=1, capacity=1)
-    lane.admit(lane.read([[0, 0]])[0], 0)
-    return lane.bytes_per_slot() * capacity
+    """Memory of one row of `capacity` positions, from the shapes that two tokens show."""
+    lane = Lane(model, slots=1, capacity=2)
+    lane.admit(lane.read([[0, 0]])[0], 1)
+    lane.feed(torch.zeros(1, 1, dtype=torch.long))
+    return lane.cache.bytes_per_slot(capacity)
 
 
 def plan_slots(models: Sequence[PreTrainedModel], capacity: int, most: int) -> int:
