@@ -90,7 +90,8 @@ def slot_error(model: PreTrainedModel, capacity: int, seed: int = 0) -> tuple[fl
     rows = [torch.randint(0, config.vocab_size, (n,), generator=generator) for n in lengths]
     with _short_windows(config, capacity):
         plain = [_distributions(model(row[None].to(model.device), use_cache=False).logits[0]) for row in rows]
-        noise = [_variation([row[: lengths[1]] for row in plain], _through_own_cache(model, rows))]
+        steps = _through_own_cache(model, rows)
+        noise = [_variation([row[lengths[1] - steps.shape[1] : lengths[1]] for row in plain], steps)]
         noise += [_variation([row], padded[None]) for row, padded in zip(plain, _padded(model, rows))]
         through = _through_slots(model, rows)
         return _variation([row[-through.shape[1] :] for row in plain], through), max(noise)
@@ -121,7 +122,7 @@ def _through_slots(model: PreTrainedModel, rows: list[torch.Tensor]) -> torch.Te
 
 
 def _through_own_cache(model: PreTrainedModel, rows: list[torch.Tensor]) -> torch.Tensor:
-    """Logits of the rows' common length: a prompt, and token by token what follows, as the model itself writes."""
+    """Logits of the last `STEPS` tokens of the rows' common length, read one by one, as the model itself writes."""
     n = min(len(row) for row in rows)
     start, past, logits = n - min(STEPS, n - 1), {}, []
     for first, last in [(0, start), *((i, i + 1) for i in range(start, n))]:
@@ -132,7 +133,7 @@ def _through_own_cache(model: PreTrainedModel, rows: list[torch.Tensor]) -> torc
         if not past:
             raise ValueError("it gives no cache back that it could go on with")
         logits.append(said.logits)
-    return torch.cat(logits, 1)
+    return torch.cat(logits[1:], 1)
 
 
 def _padded(model: PreTrainedModel, rows: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -50,8 +50,8 @@ class Tried:
     """What became of an architecture."""
 
     name: str
-    layers: str
-    """what the small model is made of"""
+    layers: str = ""
+    """what the small model of one that is served is made of"""
     error: float = 0.0
     """nats: the largest difference between a recorded log-probability and that of a plain forward pass"""
     refused: str = ""
@@ -64,20 +64,19 @@ def try_architecture(name: str) -> Tried:
     Raises AssertionError if the check at the door lets an architecture in that then decodes wrongly.
     """
     teacher, student = small_model(name, seed=1), small_model(name, seed=2)
-    layers, capacity = described(student.config), max(PROMPTS) + BUDGET
     try:
-        check_architecture(student, capacity, name)
+        check_architecture(student, max(PROMPTS) + BUDGET, name)
     except ValueError as refused:
         said = str(refused).removeprefix(f"{name} ({student.config.model_type}) ")
-        return Tried(name, layers, refused=said.removesuffix(": this architecture is not supported"))
-    requests = [_request(i, length, student.config) for i, length in enumerate(PROMPTS)]
+        return Tried(name, refused=said.removesuffix(": this architecture is not supported"))
+    requests = [request(i, length, student.config) for i, length in enumerate(PROMPTS)]
     plain, ahead = (decode(teacher, student, requests, drafts) for drafts in (0, DRAFTS))
-    for request in requests:
-        ids = [columns[request.key].columns["token_ids"].tolist() for columns in (plain, ahead)]
-        assert ids[0] == ids[1], f"{name}: drafts change the tokens of attempt {request.key}"
-    error = max(recorded_error(teacher, student, request, ahead[request.key]) for request in requests)
+    for one in requests:
+        ids = [written[one.key].columns["token_ids"].tolist() for written in (plain, ahead)]
+        assert ids[0] == ids[1], f"{name}: drafts change the tokens of attempt {one.key}"
+    error = max(recorded_error(teacher, student, one, ahead[one.key]) for one in requests)
     assert error < TOLERANCE, f"{name}: recorded log-probabilities are {error:.2g} nats off"
-    return Tried(name, layers, error)
+    return Tried(name, described(student.config), error)
 
 
 def decode(
@@ -108,7 +107,7 @@ def recorded_error(teacher: PreTrainedModel, student: PreTrainedModel, request: 
     return float(max(np.abs(one - other).max() for one, other in zip(said, kept, strict=True)))
 
 
-def _request(key: int, length: int, config: PretrainedConfig) -> Request:
+def request(key: int, length: int, config: PretrainedConfig) -> Request:
     generator = torch.Generator().manual_seed(key)
     prompt = torch.randint(4, config.get_text_config().vocab_size, (length,), generator=generator).tolist()
     return Request(key, key, prompt, prompt, attempt_noise(0, str(key), 0, BUDGET))

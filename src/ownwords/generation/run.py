@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
 from ownwords.engines.architecture import check_architecture
+from ownwords.engines.lane import context_length
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
@@ -134,16 +134,13 @@ def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts:
         (max(len(theirs), len(ours), len(prompts.privileged.get(i, ()))), i)
         for i, (theirs, ours) in prompts.pairs.items()
     )
-    context = min(
-        getattr(side.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
-        for side in (teacher, student)
-    )
+    context = min(context_length(side.model) for side in (teacher, student))
     if longest + len(prompts.style.forced) + 1 > context:
         raise ValueError(
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
             "leave that problem out or take models with a longer context"
         )
-    return int(min(longest + config.max_tokens - 1 + SPELLED * (longest_spelling - 1), context))
+    return min(longest + config.max_tokens - 1 + SPELLED * (longest_spelling - 1), context)
 
 
 def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | None, int]:
