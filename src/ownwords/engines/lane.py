@@ -142,7 +142,8 @@ class Lane:
         if self.stepwise and T > 1 and any(starts):
             steps = [self._pass(model, cache, ids_BT[:, t : t + 1], [n + t for n in starts], rows) for t in range(T)]
             return torch.cat(steps, dim=1)
-        cache.rows = None if rows is None else torch.tensor(rows, device=device)
+        some = rows is not None and list(rows) != list(range(len(rows)))
+        cache.rows = torch.tensor(rows, device=device) if some else None
         positions_BT = (torch.tensor(starts)[:, None] + torch.arange(T)).to(device)
         said = self._forward(model, cache, ids_BT, positions_BT, max(starts) + T)
         cache.end()

@@ -43,7 +43,7 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
         self.inputs: dict[int, list[torch.Tensor]] = defaultdict(list)
         """of convolutions, since the last `save`"""
 
-    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
+    def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
         """The next pass is over these rows: the first ones themselves, or until `end` a copy of others."""
         self.rows = rows
         for name in self.held:
