@@ -246,6 +246,8 @@ def test_the_language_model_of_a_composite_checkpoint(tmp_path):
 
 def test_states_outside_of_the_cache_are_refused():
     with pytest.raises(ValueError, match="keep their states somewhere else"):
+        Lane(small_model("recurrent_gemma"), slots=1, capacity=20)
+    with pytest.raises(ValueError, match=r"it \(recurrent_gemma\) cannot read through the slot cache"):
         check_architecture(small_model("recurrent_gemma"), capacity=20, name="it")
 
 

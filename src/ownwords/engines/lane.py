@@ -40,8 +40,11 @@ class Lane:
         self.trail = Trail()
         takes = inspect.signature(self.model.forward).parameters
         self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
-        self.recurrent, self.stepwise = _recurrent(self.cache), False
-        self.stepwise = bool(self.recurrent) and self._forgets()
+        self.recurrent, self.stepwise, self.convolves = _recurrent(self.cache), False, False
+        if self.recurrent:
+            self.stepwise, self.convolves = self._probe()
+        for layer in self.recurrent:
+            layer.record_past = self.convolves and self.rewinds
 
     @torch.inference_mode()
     def read(self, prompts: list[list[int]]) -> list[Prefix]:
@@ -111,7 +114,10 @@ class Lane:
     def _settle(self) -> None:
         """Bring the states to where the rows are, and remember them where a block begins."""
         rows, saved, ids = self.trail.behind(self.lengths)
-        if rows:
+        if rows and self.convolves:
+            for layer in self.recurrent:
+                layer.recall(rows, saved, [len(piece) for piece in ids])
+        elif rows:
             for layer in self.recurrent:
                 layer.restore(rows, saved)
             starts = [self.lengths[row] - len(piece) for row, piece in zip(rows, ids, strict=True)]
@@ -136,7 +142,8 @@ class Lane:
         if self.stepwise and T > 1 and any(starts):
             steps = [self._pass(model, cache, ids_BT[:, t : t + 1], [n + t for n in starts], rows) for t in range(T)]
             return torch.cat(steps, dim=1)
-        cache.rows = None if rows is None else torch.tensor(rows, device=device)
+        some = rows is not None and list(rows) != list(range(len(rows)))
+        cache.rows = torch.tensor(rows, device=device) if some else None
         positions_BT = (torch.tensor(starts)[:, None] + torch.arange(T)).to(device)
         said = self._forward(model, cache, ids_BT, positions_BT, max(starts) + T)
         cache.end()
@@ -153,16 +160,19 @@ class Lane:
         )
 
     @torch.inference_mode()
-    def _forgets(self) -> bool:
-        """Whether the model, reading several tokens at once, leaves out the states before them, as Mamba does: then
-        they are fed one by one. A state of NaN that is read leaves NaN."""
+    def _probe(self) -> tuple[bool, bool]:
+        """(stepwise, convolves): whether the model, reading several tokens at once, leaves out the states before them,
+        as Mamba does: then they are fed one by one. And whether it has no states but the inputs of convolutions. A
+        state of NaN that is read leaves NaN."""
         cache, zeros_12 = SlotCache(1, 3, self.cache.kinds), torch.zeros(1, 2, dtype=torch.long)
         self._pass(self.model.base_model, cache, zeros_12[:, :1], [0])
         if not all(layer.held for layer in _recurrent(cache)):
             raise ValueError("it has recurrent layers that keep their states somewhere else than in the cache")
-        for state in (states := [s for layer in _recurrent(cache) for s in layer.matrices()]):
+        states = [state for layer in _recurrent(cache) for state in layer.matrices()]
+        for state in states:
             state.fill_(float("nan"))
-        return bool(states) and not self._pass(self.model.base_model, cache, zeros_12, [1]).isnan().any()
+        reads = self._pass(self.model.base_model, cache, zeros_12, [1]).isnan().any().item()
+        return bool(states) and not reads, not states
 
 
 def _recurrent(cache: SlotCache) -> list[RecurrentLayer]:

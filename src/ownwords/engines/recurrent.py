@@ -38,8 +38,12 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
         self.saved: dict[Name, torch.Tensor] = {}
         self.conv_states, self.recurrent_states = defaultdict(lambda: None), defaultdict(lambda: None)
         self.has_previous_state = defaultdict(bool)
+        self.record_past = False
+        """models have `update_conv_state` called for single tokens too, as `transformers` names it"""
+        self.inputs: dict[int, list[torch.Tensor]] = defaultdict(list)
+        """of convolutions, since the last `save`"""
 
-    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
+    def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
         """The next pass is over these rows: the first ones themselves, or until `end` a copy of others."""
         self.rows = rows
         for name in self.held:
@@ -71,6 +75,8 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
         width = conv_states.shape[-1] if conv_kernel_size is None else conv_kernel_size
         self._hold(("conv", state_idx), conv_states.new_empty(conv_states.shape[1], width))
         kept = self.conv_states[state_idx]
+        if self.record_past:
+            self.inputs[state_idx].append(conv_states)
         whole = torch.cat([kept, conv_states], dim=-1)
         kept.copy_(whole[..., -kept.shape[-1] :])
         return whole
@@ -103,11 +109,21 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
             if name not in self.saved:
                 self.saved[name] = torch.zeros_like(states)
             self.saved[name][:rows] = states[:rows]
+        self.inputs.clear()
 
     def restore(self, rows: list[int], saved: list[int]) -> None:
         """Give `rows` the states that were saved of the rows `saved`."""
         for name, states in self.held.items():
             states[rows] = self.saved[name][saved]
+
+    def recall(self, rows: list[int], saved: list[int], counts: list[int]) -> None:
+        """As `restore`, and so many tokens on: what a convolution keeps are its last inputs, and they are at hand."""
+        for (kind, number), states in self.held.items():
+            inputs_BCT = torch.cat(self.inputs[number], dim=-1)
+            whole_NCT = torch.cat([self.saved[kind, number][saved], inputs_BCT[saved]], dim=-1)
+            last_NK = torch.tensor(counts)[:, None] + torch.arange(states.shape[-1])
+            at_NCK = last_NK[:, None].expand(-1, states.shape[1], -1).to(states.device)
+            states[rows] = whole_NCT.gather(-1, at_NCK)
 
     def bytes_per_slot(self, capacity: int) -> int:
         """Memory of one row: it does not grow with the row's positions."""

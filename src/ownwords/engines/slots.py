@@ -36,13 +36,15 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, slots: int, capacity: int):
         super().__init__()
         self.slots, self.capacity = slots, capacity
-        self.positions_BT: torch.Tensor | None = None
         self.rows: Rows = slice(0)
+        self.rows_B1: torch.Tensor | None = None
+        self.positions_BT: torch.Tensor | None = None
         self.extent = 0
 
-    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
-        """The next `update` writes at these positions of these rows, and returns the first `extent` ones."""
-        self.positions_BT, self.rows, self.extent = positions_BT, rows, extent
+    def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
+        """The next `update` writes at these positions of these rows, and returns the first `extent` ones. `rows_B1` are
+        the numbers of `rows`."""
+        self.rows, self.rows_B1, self.positions_BT, self.extent = rows, rows_B1, positions_BT, extent
 
     def end(self) -> None:
         """The pass is over."""
@@ -57,9 +59,8 @@ class SlotLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.positions_BT is not None
-        rows_B1 = torch.arange(self.slots, device=key_states.device)[self.rows, None]
-        self.keys[rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
-        self.values[rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
+        self.keys[self.rows_B1, :, self.positions_BT] = key_states.transpose(1, 2)
+        self.values[self.rows_B1, :, self.positions_BT] = value_states.transpose(1, 2)
         return self.keys[self.rows, :, : self.extent], self.values[self.rows, :, : self.extent]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -105,9 +106,9 @@ class HybridLayer(RecurrentLayer, SlotLayer):
         SlotLayer.__init__(self, slots, capacity)
         RecurrentLayer.__init__(self, slots)
 
-    def begin(self, positions_BT: torch.Tensor, rows: Rows, extent: int) -> None:
-        SlotLayer.begin(self, positions_BT, rows, extent)
-        RecurrentLayer.begin(self, positions_BT, rows, extent)
+    def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
+        SlotLayer.begin(self, rows, rows_B1, positions_BT, extent)
+        RecurrentLayer.begin(self, rows, rows_B1, positions_BT, extent)
 
     def move(self, source: int, target: int, length: int) -> None:
         SlotLayer.move(self, source, target, length)
@@ -158,8 +159,10 @@ class SlotCache(Cache):
         self.starts_B1 = positions_BT[:, :1]
         self.extent = min(-(-longest // CHUNK) * CHUNK, self.capacity)
         self.length = self.extent - T
+        rows = slice(B) if self.rows is None else self.rows
+        rows_B1 = torch.arange(B, device=positions_BT.device)[:, None] if self.rows is None else self.rows[:, None]
         for layer in self.layers:
-            layer.begin(positions_BT, slice(B) if self.rows is None else self.rows, self.extent)
+            layer.begin(rows, rows_B1, positions_BT, self.extent)
 
     def end(self) -> None:
         """Say that the pass is over."""
