@@ -111,6 +111,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
         teacher_ends=alignment.teacher_ends,
         end_id=alignment.end_id,
         spelled=_spelled(config, alignment, student),
+        soft_targets=config.soft_targets or 0,
     )
     stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
