@@ -42,6 +42,7 @@ def plan_table(prepared: Prepared) -> Table:
         ("student", model(config.student, prepared.student, config.student_sampling)),
         ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
         ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
+        *_soft_targets(prepared),
         ("batch", f"{prepared.slots} attempts at once"),
         ("answers", _checking(config)),
         ("run", f"{config.run}, seed {config.seed}"),
@@ -49,6 +50,27 @@ def plan_table(prepared: Prepared) -> Table:
     ):
         table.add_row(name, Text(value))
     return table
+
+
+def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
+    """What they take. How long the traces will be is not known before they are made."""
+    from ownwords.traces.soft import token_bytes
+
+    config, k = prepared.config, prepared.config.soft_targets
+    if k is None:
+        return []
+    each = token_bytes(k, sets=2 if prepared.teacher else 1)
+    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(prepared.problems)
+    most = attempts * config.max_tokens * each
+    unit, size = next((unit, size) for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if most >= size or size == 1e3)
+    of = "both models'" if prepared.teacher else "the student's"
+    return [
+        (
+            "soft targets",
+            f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression; {most / size:,.1f} {unit} if "
+            "every attempt takes all its tokens",
+        )
+    ]
 
 
 def _checking(config: GenerateConfig) -> str:

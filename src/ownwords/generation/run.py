@@ -100,6 +100,8 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
     for side, name in sides:
         check_architecture(side.model, capacity, name)
+    if config.soft_targets and config.soft_targets > (ids := len(student.tokenizer)):
+        raise ValueError(f"soft-targets is {config.soft_targets}, the student's tokenizer has {ids} ids: take fewer")
     rules = Rules(
         gate=parse_gate(config.gate),
         proposals=config.proposals,

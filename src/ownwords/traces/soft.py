@@ -8,10 +8,14 @@ precision).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from ownwords.rsd.soft import PAD, soft_dtype
+from ownwords.rsd.columns import FORCED
+from ownwords.rsd.soft import PAD, overlaps, soft_dtype
+from ownwords.traces.trace import Trace
 
 HEADER = np.dtype([("k", "<u2"), ("tokens", "<u4")])
 COUNT, ID, HALF = np.dtype("<u2"), np.dtype("<i4"), np.dtype("<f2")
@@ -21,9 +25,9 @@ PLACE_BYTES = ID.itemsize + 2 * HALF.itemsize
 """of an id with two log-probabilities, before compression"""
 
 
-def token_bytes(k: int, alone: bool) -> tuple[int, int]:
-    """The least and the most that a token takes before compression. `alone`: there is no teacher's set."""
-    return COUNT.itemsize + k * PLACE_BYTES, COUNT.itemsize + (1 if alone else 2) * k * PLACE_BYTES
+def token_bytes(k: int, sets: int) -> int:
+    """The most that a token takes before compression: `sets` of k ids, and none of them in two."""
+    return COUNT.itemsize + sets * k * PLACE_BYTES
 
 
 def pack(soft_T: np.ndarray) -> bytes:
@@ -56,3 +60,34 @@ def _taken(planes: bytes, dtype: np.dtype, count: int) -> tuple[np.ndarray, byte
     size = dtype.itemsize * count
     values = np.frombuffer(planes[:size], np.uint8).reshape(dtype.itemsize, count).T
     return np.ascontiguousarray(values).view(dtype)[:, 0], planes[size:]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two models' k likeliest ids have in common: means over the tokens that are not forced (arXiv 2604.13016,
+    which takes them over what the student writes alone; here they are over the traces). NaN if there are none."""
+
+    k: int
+    ratio: float
+    """of the k ids, the share that is in both sets"""
+    teacher_mass: float
+    """probability that the teacher gives to these"""
+    student_mass: float
+
+    @classmethod
+    def of(cls, traces: Iterable[Trace], k: int) -> Overlap:
+        """Of traces with soft targets by two models, holding none of them."""
+        total_3, tokens = np.zeros(3), 0
+        for trace in traces:
+            free_T = trace.source != FORCED
+            total_3 += overlaps(trace.soft[free_T]).sum(0)
+            tokens += int(free_T.sum())
+        return cls(k, *(total_3 / tokens if tokens else np.full(3, np.nan)).tolist())
+
+    @property
+    def described(self) -> dict[str, str]:
+        """As people read it: label -> text."""
+        return {
+            f"overlap of both models' {self.k} likeliest ids": f"{self.ratio:.1%}",
+            "its probability, teacher / student": f"{self.teacher_mass:.3f} / {self.student_mass:.3f}",
+        }
