@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ownwords.traces.store import Store
     from ownwords.traces.trace import Trace
 
+SoftLayout = Literal["union", "trl", "axolotl", "distillkit"]
 TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
 
 
@@ -138,9 +139,7 @@ def export(
     seed: Seed = 0,
     max_fallback: Share = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
-    soft_targets: Annotated[
-        tuple[Literal["union", "trl", "axolotl", "distillkit"], ...], Parameter(consume_multiple=True, negative="")
-    ] = (),
+    soft_targets: Annotated[tuple[SoftLayout, ...], Parameter(consume_multiple=True, negative="")] = (),
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     salvage: Annotated[bool, Parameter(negative="")] = False,
     to_hub: str | None = None,
@@ -194,7 +193,9 @@ def export(
             source = Path(closing.enter_context(TemporaryDirectory(prefix="ownwords-"))) / run.resolve().name
             saved = save(run, source)
             console.print(f"{saved.attempts} attempts could be read, at least {saved.lost} could not")
-        written = export_run(source, out, pick, max_fallback, not incorrect, overwrite, seed, title, licence, soft_targets)
+        written = export_run(
+            source, out, pick, max_fallback, not incorrect, overwrite, seed, title, licence, soft_targets
+        )
     widest = max(18, *map(len, written))
     for name, path in written.items():
         console.print(f"{name:{widest}} {path}")
@@ -221,7 +222,7 @@ def export_run(
     seed: int = 0,
     title: str | None = None,
     licence: str = "unknown",
-    layouts: tuple[Literal["union", "trl", "axolotl", "distillkit"], ...] = (),
+    layouts: tuple[SoftLayout, ...] = (),
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer, and a data card: see `ownwords.traces.export`, `ownwords.sharing.card`."""
     import pyarrow.parquet as pq

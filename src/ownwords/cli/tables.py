@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -59,18 +60,12 @@ def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
     config, k = prepared.config, prepared.config.soft_targets
     if k is None:
         return []
-    each = token_bytes(k, sets=2 if prepared.teacher else 1)
+    of, sets = ("both models'", 2) if prepared.teacher else ("the student's", 1)
+    each = token_bytes(k, sets)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(prepared.problems)
-    most = attempts * config.max_tokens * each
-    unit, size = next((unit, size) for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if most >= size or size == 1e3)
-    of = "both models'" if prepared.teacher else "the student's"
-    return [
-        (
-            "soft targets",
-            f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression; {most / size:,.1f} {unit} if "
-            "every attempt takes all its tokens",
-        )
-    ]
+    most = decimal(attempts * config.max_tokens * each)
+    what = f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression"
+    return [("soft targets", f"{what}; {most} if every attempt takes all its tokens")]
 
 
 def _checking(config: GenerateConfig) -> str:

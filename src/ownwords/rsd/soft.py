@@ -17,8 +17,9 @@ PAD = -1
 
 
 def soft_dtype(k: int) -> np.dtype:
-    """Of one token's soft targets: U ids, the likeliest of the teacher first, then those that are the student's alone,
-    the likeliest first; and what each model says of them (nats). The teacher's are NaN where there is none."""
+    """Of one token's soft targets: U ids and what each model says of them (nats). First the ids that are in both sets,
+    then those of the teacher's alone, both falling by the teacher; then those of the student's alone, falling by the
+    student. The teacher's log-probabilities are NaN where there is no teacher."""
     return np.dtype([("ids", np.int32, 2 * k), ("teacher", np.float16, 2 * k), ("student", np.float16, 2 * k)])
 
 
@@ -27,19 +28,20 @@ def soft_targets(log_p_BV: torch.Tensor | None, log_q_BV: torch.Tensor, k: int) 
 
     `log_p_BV`: the teacher's log-probabilities (nats); None where there is no teacher: the student's set alone, then.
     """
-    ids_BU = log_q_BV.topk(k, dim=-1).indices
-    present_BU = log_q_BV.gather(-1, ids_BU) > -torch.inf
+    ids_BU = ours_BK = log_q_BV.topk(k, dim=-1).indices
+    known_BK = log_q_BV.gather(-1, ours_BK) > -torch.inf
+    kind_BU = torch.where(known_BK, 2, 3)  # 0: in both sets, 1: the teacher's, 2: the student's, 3: in none
     if log_p_BV is not None:
         theirs_BK = log_p_BV.topk(k, dim=-1).indices
-        known_BK = log_p_BV.gather(-1, theirs_BK) > -torch.inf
-        twice_BK = ((ids_BU[:, :, None] == theirs_BK[:, None]) & known_BK[:, None]).any(-1)
-        ids_BU = torch.cat([theirs_BK, ids_BU], dim=1)
-        present_BU = torch.cat([known_BK, present_BU & ~twice_BK], dim=1)
+        said_BK = log_p_BV.gather(-1, theirs_BK) > -torch.inf
+        same_BKK = (theirs_BK[:, :, None] == ours_BK[:, None]) & said_BK[:, :, None] & known_BK[:, None]
+        theirs_kind_BK = torch.where(said_BK, torch.where(same_BKK.any(2), 0, 1), 3)
+        ids_BU = torch.cat([theirs_BK, ours_BK], dim=1)
+        kind_BU = torch.cat([theirs_kind_BK, kind_BU.masked_fill(same_BKK.any(1), 3)], dim=1)
     student_BU = log_q_BV.gather(-1, ids_BU)
     teacher_BU = torch.full_like(student_BU, torch.nan) if log_p_BV is None else log_p_BV.gather(-1, ids_BU)
-    order_BU = (~present_BU).byte().argsort(dim=-1, stable=True)  # the places that are not used go to the end
-    present_BU = present_BU.gather(-1, order_BU)
-    U = ids_BU.shape[1]
+    order_BU = kind_BU.argsort(dim=-1, stable=True)
+    unused_BU = kind_BU.gather(-1, order_BU) == 3
     soft_B = np.empty(len(ids_BU), soft_dtype(k))
     for name, values_BU, pad in (
         ("ids", ids_BU, PAD),
@@ -47,23 +49,21 @@ def soft_targets(log_p_BV: torch.Tensor | None, log_q_BV: torch.Tensor, k: int) 
         ("student", student_BU, -torch.inf),
     ):
         soft_B[name] = pad
-        soft_B[name][:, :U] = values_BU.gather(-1, order_BU).masked_fill(~present_BU, pad).cpu().numpy()
+        soft_B[name][:, : ids_BU.shape[1]] = values_BU.gather(-1, order_BU).masked_fill(unused_BU, pad).cpu().numpy()
     return soft_B
 
 
 def in_sets(soft_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(teachers_TU, students_TU), bool: which places hold ids of the teacher's set, which of the student's."""
-    k = soft_T["ids"].shape[1] // 2
+    """(teachers_TU, students_TU), bool: which places hold ids of the teacher's set, which of the student's. A set has k
+    ids unless its model gives any probability to fewer, and these are all in it: so their places follow from counts."""
+    k, U = soft_T["ids"].shape[1] // 2, soft_T["ids"].shape[1]
     used_TU = soft_T["ids"] != PAD
-    teachers_TU = used_TU & (soft_T["teacher"] > -np.inf)
-    teachers_TU[:, k:] = False
-    alone_T = (used_TU & ~teachers_TU).sum(1)
-    known_TU = used_TU & (soft_T["student"] > -np.inf)
-    # The student's set is what is its alone, and of the teacher's the likeliest to the student, k in all.
-    common_T = np.minimum(k, known_TU.sum(1)) - alone_T
-    among_TU = np.where(teachers_TU & known_TU, soft_T["student"].astype(np.float32), -np.inf)
-    rank_TU = (-among_TU).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    return teachers_TU, (used_TU & ~teachers_TU) | (rank_TU < common_T[:, None])
+    theirs_T1, ours_T1 = (
+        np.minimum(k, (used_TU & (soft_T[side] > -np.inf)).sum(1, keepdims=True)) for side in ("teacher", "student")
+    )
+    both_T1 = theirs_T1 + ours_T1 - used_TU.sum(1, keepdims=True)
+    place_U = np.arange(U)
+    return place_U < theirs_T1, (place_U < both_T1) | (used_TU & (place_U >= theirs_T1))
 
 
 def overlaps(soft_T: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Soft targets in the layouts that trainers of distillation read, a table each; docs/soft_targets.md has every field.
 
 `union` is all that was kept. The others hold the teacher's set alone, k places for every token, the likeliest first;
-they differ in where a token's targets stand. `trl` has them at the token that they are about. `axolotl` and `distillkit`
-have them where the student's logits for it are: at the position before, as many positions as the trainer reads.
+they differ in where a token's targets stand. `trl` has them at the token that they are about. `axolotl` and
+`distillkit` have them where the student's logits for it are: at the position before.
 
 Shapes: T tokens of the completion, N positions of the prompt and the completion, K = k, V ids of the student.
 """
@@ -83,8 +83,10 @@ class Targets:
     def of(cls, trace: Trace) -> Targets:
         k = trace.soft["ids"].shape[1] // 2
         theirs_TK = in_sets(trace.soft)[0][:, :k]
-        ids_TK = np.where(theirs_TK, trace.soft["ids"][:, :k], 0).astype(np.int32)
-        return cls(ids_TK, np.where(theirs_TK, trace.soft["teacher"][:, :k].astype(np.float32), -np.inf))
+        logprob_TK = np.where(theirs_TK, trace.soft["teacher"][:, :k].astype(np.float32), -np.inf)
+        order_TK = (-logprob_TK).argsort(axis=1, kind="stable")
+        ids_TK = np.where(theirs_TK, trace.soft["ids"][:, :k], 0)
+        return cls(*(np.take_along_axis(values_TK, order_TK, axis=1) for values_TK in (ids_TK, logprob_TK)))
 
     def at_positions(self, before: int, rows: int) -> Targets:
         """The same with the targets of token t in row `before` + t of so many; the other rows mean nothing, and hold
@@ -194,15 +196,21 @@ def soft_table(file: IO[bytes], layout: Layout, vocabulary: int) -> Iterator[Cal
     )
     schema = SCHEMAS[layout]
     batches: list[pa.RecordBatch] = []
+    size = 0
 
     def flush() -> None:
+        nonlocal size
         groups.write_table(pa.Table.from_batches(batches, schema))
         batches.clear()
+        size = 0
 
     def write(trace: Trace) -> None:
+        nonlocal size
         row = {"problem_id": trace.problem_id, "attempt": trace.attempt, **row_of(trace)}
-        batches.append(pa.RecordBatch.from_arrays([_cell(row[field.name], field.type) for field in schema], schema=schema))
-        if sum(batch.nbytes for batch in batches) >= BYTES:
+        cells = [_cell(row[field.name], field.type) for field in schema]
+        batches.append(pa.RecordBatch.from_arrays(cells, schema=schema))
+        size += batches[-1].nbytes
+        if size >= BYTES:
             flush()
 
     with pq.ParquetWriter(file, schema, compression="zstd") as groups:

@@ -79,8 +79,8 @@ def export(
     """Write all tables; file name -> path. The files appear whole and together, or stay as they were.
 
     `decode` turns the token ids of a completion into the text that people read: think tags kept, the end-of-turn token
-    dropped. `closing_id`: the student's closing think tag, None if it has none. `layouts`: of soft targets, for a student
-    with `vocabulary` ids. A table without rows is a valid file, but one that `datasets` refuses to load.
+    dropped. `closing_id`: the student's closing think tag, None if it has none. `layouts`: of soft targets, for a
+    student with `vocabulary` ids. A table without rows is a valid file, but one that `datasets` refuses to load.
 
     Raises ValueError if a file exists and `overwrite` is not set, or if the run has no soft targets for the `layouts`;
     DiskFull if there is no room.

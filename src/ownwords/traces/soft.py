@@ -53,7 +53,7 @@ def unpack(packed: bytes) -> np.ndarray:
 
 
 def _planes(values: np.ndarray) -> bytes:
-    return values.view(np.uint8).reshape(len(values), -1).T.tobytes()
+    return values.view(np.uint8).reshape(len(values), values.itemsize).T.tobytes()
 
 
 def _taken(planes: bytes, dtype: np.dtype, count: int) -> tuple[np.ndarray, bytes]:
