@@ -50,7 +50,7 @@ WRONG_NUMBERS = {
         "limit": "0 -1 1.5", "seed": "-1 0.5 4294967296", "batch": "0 -1 1.5 all", "draft-length": "65 -1 1.5 most",
         "check-workers": "0 1.5 2000", "check-deadline": "0 -1 nan inf 2e9 0.01", "proposals": "0 0.5 -1 nan 1.5",
         "teacher-sampling.temperature": "-1 nan inf", "teacher-sampling.top-p": "0 1.1 nan",
-        "student-sampling.top-k": "-1 2.5",
+        "student-sampling.top-k": "-1 2.5", "soft-targets": "0 -1 1001 1.5 all",
     },
     ("eval", "--run", "new"): {
         "samples": "0 1.5", "max-tokens": "1 1.5", "seed": "-1", "check-deadline": "inf 0", "limit": "0", "batch": "0",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ownwords.traces.store import Store
     from ownwords.traces.trace import Trace
 
+SoftLayout = Literal["union", "trl", "axolotl", "distillkit"]
 TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
 
 
@@ -138,6 +139,7 @@ def export(
     seed: Seed = 0,
     max_fallback: Share = 0.5,
     incorrect: Annotated[bool, Parameter(negative="")] = False,
+    soft_targets: Annotated[tuple[SoftLayout, ...], Parameter(consume_multiple=True, negative="")] = (),
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     salvage: Annotated[bool, Parameter(negative="")] = False,
     to_hub: str | None = None,
@@ -162,6 +164,9 @@ def export(
         Leave out traces of which the student wrote a larger share; does not apply to runs with --gate never.
     incorrect
         Select attempts whatever their verdict.
+    soft_targets
+        Write the soft targets of the selected traces too, a table for each trainer that is to read them, or union for
+        all that was kept. The run must have been made with --soft-targets.
     overwrite
         Replace files of an earlier export, here and on the hub.
     salvage
@@ -188,9 +193,12 @@ def export(
             source = Path(closing.enter_context(TemporaryDirectory(prefix="ownwords-"))) / run.resolve().name
             saved = save(run, source)
             console.print(f"{saved.attempts} attempts could be read, at least {saved.lost} could not")
-        written = export_run(source, out, pick, max_fallback, not incorrect, overwrite, seed, title, licence)
+        written = export_run(
+            source, out, pick, max_fallback, not incorrect, overwrite, seed, title, licence, soft_targets
+        )
+    widest = max(18, *map(len, written))
     for name, path in written.items():
-        console.print(f"{name:18} {path}")
+        console.print(f"{name:{widest}} {path}")
     if to_hub:
         push_run(console, out, to_hub)
 
@@ -214,13 +222,14 @@ def export_run(
     seed: int = 0,
     title: str | None = None,
     licence: str = "unknown",
+    layouts: tuple[SoftLayout, ...] = (),
 ) -> dict[str, Path]:
     """Export with the run's own tokenizer, and a data card: see `ownwords.traces.export`, `ownwords.sharing.card`."""
     import pyarrow.parquet as pq
 
     from ownwords.generation.models import load_tokenizer
     from ownwords.generation.templates import decode
-    from ownwords.sharing.card import TABLES, data_card
+    from ownwords.sharing.card import data_card
     from ownwords.traces.export import export as write
     from ownwords.traces.files import write_file
     from ownwords.traces.paths import held
@@ -231,12 +240,17 @@ def export_run(
         tokenizer = load_tokenizer(store.config["student"], "student")
         selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
         think = store.config["think"]
-        closing_id = tokenizer.get_vocab().get(think[1])
+        vocab = tokenizer.get_vocab()
         card = out / "README.md"
         if held(out, [card.name]) and not overwrite:
             raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
         selection = selection.for_gate(store.config["gate"])
-        written = write(store, out, selection, lambda ids: decode(tokenizer, ids, think), closing_id, overwrite)
-        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in TABLES}
+        layouts = tuple(dict.fromkeys(layouts))
+        written = write(
+            store, out, selection, lambda ids: decode(tokenizer, ids, think), vocab.get(think[1]), overwrite, layouts,
+            max(vocab.values()) + 1,
+        )  # fmt: skip
+        made = [name.removesuffix(".parquet") for name in written if name.endswith(".parquet")]
+        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in made}
         write_file(card, data_card(store, rows, title or run.name, licence))
     return {**written, card.name: card}

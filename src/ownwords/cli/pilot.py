@@ -72,6 +72,9 @@ def pilot_table(pilot: Pilot) -> Table:
     row("mean pass mass", [f"{arm.pass_mass:.4f}" for arm in pilot.arms])
     row("attempts verified correct", [f"{s.verified:.1%}" for s in pilot.summaries])
     row("mean student surprisal, nats", [f"{s.mean_surprisal:.3f}" for s in pilot.summaries])
+    if found := [one.described for one in pilot.overlaps if one]:
+        for label in found[0]:
+            row(label, [cells[label] for cells in found])
     table.add_section()
     row("solved problems", [_interval(f.solved, "{:.0%}") for f in pilot.forecasts])
     row("mean length, tokens", [_interval(f.length, "{:,.0f}") for f in pilot.forecasts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -43,6 +44,7 @@ def plan_table(prepared: Prepared) -> Table:
         ("student", model(config.student, prepared.student, config.student_sampling)),
         ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
         ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
+        *_soft_targets(prepared),
         ("batch", f"{prepared.slots} attempts at once"),
         ("answers", _checking(config)),
         ("run", f"{config.run}, seed {config.seed}"),
@@ -50,6 +52,21 @@ def plan_table(prepared: Prepared) -> Table:
     ):
         table.add_row(name, Text(value))
     return table
+
+
+def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
+    """What they take. How long the traces will be is not known before they are made."""
+    from ownwords.traces.soft import token_bytes
+
+    config, k = prepared.config, prepared.config.soft_targets
+    if k is None:
+        return []
+    of, sets = ("both models'", 2) if prepared.teacher else ("the student's", 1)
+    each = token_bytes(k, sets)
+    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(prepared.problems)
+    most = decimal(attempts * config.max_tokens * each)
+    what = f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression"
+    return [("soft targets", f"{what}; {most} if every attempt takes all its tokens")]
 
 
 def _checking(config: GenerateConfig) -> str:

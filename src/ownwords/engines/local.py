@@ -24,7 +24,8 @@ from ownwords.engines.products import products
 from ownwords.engines.stops import Stops
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
 from ownwords.rsd.noise import DRAFT
-from ownwords.rsd.step import Draft, Rules, Step, alone, draft, kept, verify
+from ownwords.rsd.soft import soft_dtype
+from ownwords.rsd.step import Draft, Rules, Step, alone, draft, kept, soft_of, verify
 
 HELD = 1 << 30
 """bytes of draft distributions that are held until the teacher has read the block; a block is no longer than that"""
@@ -52,7 +53,7 @@ class Finished:
 
     key: Hashable
     columns: dict[str, np.ndarray]
-    """the per-token columns of `COLUMNS`, equal lengths"""
+    """the per-token columns of `COLUMNS`, equal lengths, and `soft` where the rules want soft targets"""
     finish_reason: str
     seconds: float
     """from admission to the last token"""
@@ -119,6 +120,7 @@ class LocalEngine:
             self.teacher = Lane(teacher, slots, capacity + slack * longest_spelling, rewinds=again)
         self.spell = spell
         self.rules, self.stops, self.slots, self.capacity = rules, stops, slots, capacity
+        self.columns = COLUMNS | ({"soft": soft_dtype(rules.soft_targets)} if rules.soft_targets else {})
         self.rows: list[_Row] = []
         self.prefixes = Prefixes(self.teacher, self.student)
         self.work = Work()
@@ -141,7 +143,7 @@ class LocalEngine:
             self.student.admit(student_prefix, len(request.student_prompt) - 1)
             if self.teacher and teacher_prefix is not None:
                 self.teacher.admit(teacher_prefix, len(request.teacher_prompt) - 1)
-            columns = {name: np.zeros(len(request.noise), dtype) for name, dtype in COLUMNS.items()}
+            columns = {name: np.zeros(len(request.noise), dtype) for name, dtype in self.columns.items()}
             pending = tuple(request.teacher_prompt[-1:]), request.student_prompt[-1]
             self.rows.append(_Row(request, time.monotonic(), *pending, columns=columns))
 
@@ -160,8 +162,11 @@ class LocalEngine:
             spelled_BS = products(self.teacher, self.rules, teacher_logits_NV) if self.rules.spelled else None
             step = verify(self.rules, teacher_logits_NV, drafted, u_DB4.flatten(0, 1), forced_DB.flatten(), spelled_BS)
         else:
-            step, ends_BD = alone(drafted), None
+            step, ends_BD, teacher_logits_NV, spelled_BS = alone(drafted), None, None, None
         values, kept_counts, agrees_DB = self._fetch(step, token_DB, forced_DB)
+        if self.rules.soft_targets:
+            stands_N = (np.arange(D)[:, None] < kept_counts).ravel()
+            values["soft"] = soft_of(self.rules, teacher_logits_NV, drafted, spelled_BS, stands_N).reshape(D, B)
         self._rewind(kept_counts, D, ends_BD)
         finished, written_B = self._record(values, kept_counts)
         # An attempt that ends inside a block cuts it short as a refusal does: longer blocks pay less for short traces.

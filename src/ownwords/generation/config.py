@@ -130,6 +130,10 @@ class GenerateConfig:
     """tokens of the student that the teacher spells with several of its own: only the student writes them, or the
     teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
 
+    soft_targets: Annotated[int | None, whole(1, 1000)] = None
+    """keep, for every token, so many of the likeliest ids of each model with both models' log-probabilities: what a
+    distillation trains on (ownwords export --soft-targets); the plan tells the bytes"""
+
     seed: Seed = 0
     """the same seed makes the same traces, whatever the batch and however often the run was interrupted; in 16 bits
     rounding depends on the batch, and may decide otherwise"""

@@ -24,11 +24,14 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
 from ownwords.traces.files import write_file
 from ownwords.traces.paths import check_folder
+from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
 from ownwords.traces.summary import Summary, summarise
 
 GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
 PROBLEMS = 20
+TOP = 16
+"""k of the soft targets that a pilot keeps for itself, where the run keeps none: that of arXiv 2604.13016"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Pilot:
     """the whole run"""
     arms: list[Arm]
     summaries: list[Summary]
+    overlaps: list[Overlap | None]
+    """None without a teacher"""
     forecasts: list[Forecast]
     suggested: str
     """a gate"""
@@ -69,7 +74,7 @@ def run_pilot(
     if len(prepared.problems) < 2:
         raise ValueError(f"{config.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
     sample = random.Random(config.seed).sample(prepared.problems, min(size, len(prepared.problems)))
-    arms, summaries = [], []
+    arms, summaries, overlaps = [], [], []
     for gate in gates:
         arm = with_gate(prepared, gate, sample)
         clock = Clock(lambda progress, gate=gate: tell(gate, progress))
@@ -78,10 +83,11 @@ def run_pilot(
         summary, measured = measure(arm, prepared.config, clock.blocks)
         arms.append(measured)
         summaries.append(summary)
+        overlaps.append(overlap(arm))
     busy = contention()
     forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots, busy) for arm in arms]
     told = fitting(prepared, [prepared.config.run / folder_of(gate) for gate in gates])
-    pilot = Pilot(prepared, arms, summaries, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
+    pilot = Pilot(prepared, arms, summaries, overlaps, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
     write(pilot, config.run / "pilot.json")
     return pilot
 
@@ -92,12 +98,13 @@ def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
     if scales(prepared.config):
         attempts = max(attempts, -(-prepared.slots // len(sample)))
     folder = prepared.config.run / folder_of(gate)
-    config = replace(prepared.config, run=folder, gate=gate, attempts=attempts).resolved()
+    top = prepared.config.soft_targets or min(TOP, len(prepared.student.tokenizer))
+    config = replace(prepared.config, run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
     return replace(
         prepared,
         config=config,
         problems=sample,
-        rules=replace(prepared.rules, gate=parse_gate(gate)),
+        rules=replace(prepared.rules, gate=parse_gate(gate), soft_targets=top),
         stops=replace(prepared.stops, max_fallback=config.max_fallback),
     )
 
@@ -182,6 +189,14 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
     return summary, Arm(arm.config.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
 
 
+def overlap(arm: Prepared) -> Overlap | None:
+    """What both models' likeliest ids have in common in the traces of one gate."""
+    if arm.teacher is None:
+        return None
+    with Store.read(arm.config.run) as store:
+        return Overlap.of(store.traces(soft=True), arm.rules.soft_targets)
+
+
 def peak_bytes() -> int:
     if torch.cuda.is_available():
         return sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
@@ -203,9 +218,12 @@ def write(pilot: Pilot, path: Path) -> None:
             "pass_mass": arm.pass_mass,
             "attempts": summary.attempts,
             "verified": summary.verified,
+            "overlap": asdict(common) if common else None,
             "forecast": asdict(prediction),
         }
-        for arm, summary, prediction in zip(pilot.arms, pilot.summaries, pilot.forecasts, strict=True)
+        for arm, summary, common, prediction in zip(
+            pilot.arms, pilot.summaries, pilot.overlaps, pilot.forecasts, strict=True
+        )
     }
     figures = {name: getattr(pilot, name) for name in ("suggested", "peak_bytes", "contention", "fit")}
     write_file(path, json.dumps({**figures, "gates": gates}, indent=2) + "\n")

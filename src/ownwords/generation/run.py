@@ -103,6 +103,8 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
     for side, name in sides:
         check_architecture(side.model, capacity, name)
+    if config.soft_targets and config.soft_targets > (ids := len(student.tokenizer)):
+        raise ValueError(f"soft-targets is {config.soft_targets}, the student's tokenizer has {ids} ids: take fewer")
     rules = Rules(
         gate=parse_gate(config.gate),
         proposals=config.proposals,
@@ -114,6 +116,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
         teacher_ends=alignment.teacher_ends,
         end_id=alignment.end_id,
         spelled=_spelled(config, alignment, student),
+        soft_targets=config.soft_targets or 0,
     )
     stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
     attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ownwords.generation.models import load_tokenizer
 from ownwords.problems.problem import Problem
+from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
@@ -79,7 +80,14 @@ def _run(store: Store, name: str) -> Source:
         problems=store.problems(),
         traces=store.traces,
         decode=decoder(load_tokenizer(store.config["student"], "student")),
+        figures=_overlap(store),
     )
+
+
+def _overlap(store: Store) -> dict[str, str]:
+    if store.soft_targets is None or store.config["teacher"] == "none":
+        return {}
+    return Overlap.of(store.traces(soft=True), store.soft_targets).described
 
 
 def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:

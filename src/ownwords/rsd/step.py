@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from ownwords.rsd.draw import draw, settle
@@ -19,6 +20,7 @@ from ownwords.rsd.gates import Gate, Threshold
 from ownwords.rsd.mixture import Mixture, likeliest_refused, mix
 from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.shaping import Sampling, raw_logprobs, shape
+from ownwords.rsd.soft import soft_dtype, soft_targets
 from ownwords.rsd.spelled import Spelled, with_products
 from ownwords.rsd.teacher import teacher_logprobs
 
@@ -48,6 +50,8 @@ class Rules:
     """the student's end-of-turn id"""
     spelled: Spelled | None = None
     """student-only tokens that the teacher may propose; None for none"""
+    soft_targets: int = 0
+    """k: so many of each model's likeliest ids are recorded, see `ownwords.rsd.soft`; 0 for none"""
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,7 @@ def teacher_voice(
 
     `spelled_log_p_BS` holds the products of `rules.spelled`, -inf where they were not asked for.
     """
-    assert (rules.spelled is None) == (spelled_log_p_BS is None), "products for rules without them, or the reverse"
-    log_p_BV = teacher_log_p(rules, logits_BT)
-    if rules.spelled is not None:
-        log_p_BV = with_products(log_p_BV, rules.spelled, spelled_log_p_BS)
+    log_p_BV = _with_products(rules, teacher_log_p(rules, logits_BT), spelled_log_p_BS)
     return log_p_BV, shape(log_p_BV, rules.teacher)
 
 
@@ -192,6 +193,26 @@ def decide(
     return verify(rules, teacher_logits_BT, drafted, u_B4, forced_B, spelled_log_p_BS)
 
 
+def soft_of(
+    rules: Rules,
+    teacher_logits_BT: torch.Tensor | None,
+    drafted: Draft,
+    spelled_log_p_BS: torch.Tensor | None,
+    wanted_B: np.ndarray,
+) -> np.ndarray:
+    """The soft targets of the rows in `wanted_B` (bool), shape (B,) of `soft_dtype`; what the others hold means
+    nothing. Most rows of a block may be void, and a softmax over the vocabulary is not worth while there."""
+    soft_B = np.empty(len(wanted_B), soft_dtype(rules.soft_targets))
+    rows = torch.from_numpy(wanted_B).to(drafted.token_B.device).nonzero()[:, 0]
+    for some in rows.split(max(1, ELEMENTS // drafted.log_q_BV.shape[1])):
+        log_p_BV = None
+        if teacher_logits_BT is not None:
+            products_BS = None if spelled_log_p_BS is None else spelled_log_p_BS[some]
+            log_p_BV = _with_products(rules, teacher_log_p(rules, teacher_logits_BT[some]), products_BS)
+        soft_B[some.cpu().numpy()] = soft_targets(log_p_BV, drafted.log_q_BV[some], rules.soft_targets)
+    return soft_B
+
+
 def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
     """kept_B: how many tokens of a block stand, 1 to D: the drafts before the first refused one, and the token there.
 
@@ -221,6 +242,13 @@ def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spe
         refused_id=refused_id_B,
         refused_prob=refused_prob_B,
     )
+
+
+def _with_products(rules: Rules, log_p_BV: torch.Tensor, spelled_log_p_BS: torch.Tensor | None) -> torch.Tensor:
+    assert (rules.spelled is None) == (spelled_log_p_BS is None), "products for rules without them, or the reverse"
+    if rules.spelled is None:
+        return log_p_BV
+    return with_products(log_p_BV, rules.spelled, spelled_log_p_BS)
 
 
 def _groups(logits_BV: torch.Tensor) -> list[slice]:

@@ -24,6 +24,13 @@ TABLES = {
     "sft": "a row per selected trace: `input_ids`, `labels` and `completion_mask`, for TRL's `SFTTrainer` as they are",
     "tokens": "a row per attempt: for each token its id, who wrote it (0 teacher, 1 student, 2 forced), both models' "
     "log-probabilities, the student's rank, the pass mass of the gate and the likeliest refused proposal",
+    "soft_union": "a row per selected trace: for each token the likeliest ids of both models, and both models' "
+    "log-probabilities of each",
+    "soft_trl": "a row per selected trace: for each token the teacher's likeliest ids with log-probabilities, as TRL's "
+    "`get_sequence_logprobs` returns them",
+    "soft_axolotl": "a row per selected trace: the same as prepared rows of Axolotl's KD plug-in",
+    "soft_distillkit": "a row per selected trace: the same in DistillKit's compressed layout, to be read with the "
+    "settings in soft_distillkit.yaml",
 }
 NOT_FLAGS = ("teacher_weights", "student_weights")
 
@@ -39,7 +46,7 @@ def data_card(store: Store, rows: Mapping[str, int], title: str, licence: str = 
         configs=[  # a table without rows is one that `datasets` refuses to load
             {"config_name": name, "data_files": f"{name}.parquet", **({"default": True} if name == "problems" else {})}
             for name in TABLES
-            if rows[name]
+            if rows.get(name)
         ],
     )
     sources = Counter(problem.source for problem in store.problems().values())
@@ -141,8 +148,8 @@ def _statistics(summary: Summary, rows: Mapping[str, int]) -> list[list[str]]:
 
 
 def _loading(title: str, rows: Mapping[str, int]) -> str:
-    lines = [f'{name} = load_dataset("{title}", "{name}", split="train")' for name in TABLES if rows[name]]
-    what = "\n".join(f"* `{name}` ({rows[name]:,} rows): {text}." for name, text in TABLES.items())
+    lines = [f'{name} = load_dataset("{title}", "{name}", split="train")' for name in TABLES if rows.get(name)]
+    what = "\n".join(f"* `{name}` ({rows[name]:,} rows): {text}." for name, text in TABLES.items() if name in rows)
     return "```python\nfrom datasets import load_dataset\n\n" + "\n".join(lines) + f"\n```\n\n{what}"
 
 

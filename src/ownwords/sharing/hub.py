@@ -9,7 +9,7 @@ from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
 from ownwords.sharing.card import TABLES
 
-FILES = ("README.md", *(f"{table}.parquet" for table in TABLES))
+FILES = ("README.md", *(f"{table}.parquet" for table in TABLES), "soft_distillkit.yaml")
 """what is uploaded of an export; its JSONL files say the same again"""
 
 

@@ -5,6 +5,8 @@
 * `sft`: the selected traces as `input_ids`, `labels` and `completion_mask`, for TRL's `SFTTrainer` as they are: no
   template and no second tokenisation stands between decoding and training. Prompt and forced tokens carry no loss.
 
+Beside them, where asked for, the soft targets of the selected traces: see `ownwords.traces.distill`.
+
 Numbers that are not finite (a token that the teacher cannot say has log-probability -inf) stay as they are in Parquet;
 strict JSON has none, so they are null in JSONL. Text: a lone surrogate becomes U+FFFD.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +27,7 @@ import pyarrow.parquet as pq
 
 from ownwords.problems.problem import Problem
 from ownwords.rsd.columns import FORCED
+from ownwords.traces.distill import IGNORED, Layout, distillkit_config, soft_table
 from ownwords.traces.files import plain_errors, replacing
 from ownwords.traces.paths import check_folder, held
 from ownwords.traces.rows import ARRAYS, clean
@@ -32,11 +35,15 @@ from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reas
 from ownwords.traces.store import Store
 from ownwords.traces.trace import Trace
 
-IGNORED = -100
-"""the label of a token that carries no loss"""
 ROWS, BYTES = 1000, 64 * 2**20
 """a Parquet row group is written at so many rows, or at so many bytes of JSON: what is held in memory at most"""
 
+SOFT_FILES: dict[Layout, list[str]] = {
+    "union": ["soft_union.parquet"],
+    "trl": ["soft_trl.parquet"],
+    "axolotl": ["soft_axolotl.parquet"],
+    "distillkit": ["soft_distillkit.parquet", "soft_distillkit.yaml"],
+}
 _TEXT, _INT = pa.string(), pa.int32()
 _MESSAGE = pa.struct([("role", _TEXT), ("content", _TEXT)])
 SCHEMAS = {
@@ -66,27 +73,42 @@ def export(
     decode: Callable[[list[int]], str],
     closing_id: int | None,
     overwrite: bool = False,
+    layouts: Sequence[Layout] = (),
+    vocabulary: int = 0,
 ) -> dict[str, Path]:
     """Write all tables; file name -> path. The files appear whole and together, or stay as they were.
 
     `decode` turns the token ids of a completion into the text that people read: think tags kept, the end-of-turn token
-    dropped. `closing_id`: the student's closing think tag, None if it has none. A table without rows is a valid file,
-    but one that `datasets` refuses to load.
+    dropped. `closing_id`: the student's closing think tag, None if it has none. `layouts`: of soft targets, for a
+    student with `vocabulary` ids. A table without rows is a valid file, but one that `datasets` refuses to load.
 
-    Raises ValueError if a file exists and `overwrite` is not set, DiskFull if there is no room.
+    Raises ValueError if a file exists and `overwrite` is not set, or if the run has no soft targets for the `layouts`;
+    DiskFull if there is no room.
     """
     out_dir = Path(out_dir)
     check_folder(out_dir)
+    if layouts:
+        _check_soft(store, layouts)
     names = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "jsonl")]
-    existing = held(out_dir, names)
+    names += [name for layout in layouts for name in SOFT_FILES[layout]]
+    others = [name for layout, files in SOFT_FILES.items() if layout not in layouts for name in files]
+    existing = held(out_dir, names + others)
     if existing and not overwrite:
         raise ValueError(f"{out_dir} holds {', '.join(existing)} already: name another directory, or set overwrite")
 
     problems = store.problems()
     with plain_errors(out_dir), replacing([out_dir / name for name in names]) as files, ExitStack() as tables:
-        pairs = zip(SCHEMAS, files[0::2], files[1::2], strict=True)
-        write = {name: tables.enter_context(table(SCHEMAS[name], *pair)) for name, *pair in pairs}
-        for problem_id, group in groupby(store.traces(), key=lambda trace: trace.problem_id):
+        file = dict(zip(names, files, strict=True))
+        write = {
+            name: tables.enter_context(table(SCHEMAS[name], file[f"{name}.parquet"], file[f"{name}.jsonl"]))
+            for name in SCHEMAS
+        }
+        write_soft = [
+            tables.enter_context(soft_table(file[f"soft_{layout}.parquet"], layout, vocabulary)) for layout in layouts
+        ]
+        if "distillkit" in layouts:
+            file["soft_distillkit.yaml"].write(distillkit_config(store.soft_targets, vocabulary).encode())
+        for problem_id, group in groupby(store.traces(soft=bool(layouts)), key=lambda trace: trace.problem_id):
             attempts = list(group)
             chosen = select(attempts, selection, closing_id)
             write["problems"](problem_row(problems[problem_id], attempts, chosen, decode))
@@ -94,7 +116,22 @@ def export(
                 write["tokens"](token_row(trace, _why_not(trace, chosen, selection, closing_id)))
             for trace in chosen:
                 write["sft"](sft_row(trace))
+                for write_one in write_soft:
+                    write_one(trace)
+    for name in others:  # of the export that has been replaced: they would not belong to this one's traces
+        (out_dir / name).unlink(missing_ok=True)
     return {name: out_dir / name for name in names}
+
+
+def _check_soft(store: Store, layouts: Sequence[Layout]) -> None:
+    if store.soft_targets is None:
+        raise ValueError(
+            f"{store.run_dir} holds no soft targets: they are kept while traces are made, by "
+            "ownwords generate --soft-targets 8"
+        )
+    of_teacher = [layout for layout in layouts if layout != "union"]
+    if of_teacher and store.config["teacher"] == "none":
+        raise ValueError(f"{store.run_dir} has no teacher, whose soft targets {of_teacher[0]} reads: expected union")
 
 
 def problem_row(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ownwords.rsd.columns import COLUMNS
+from ownwords.traces.soft import pack, unpack
 from ownwords.traces.trace import Trace
 
 LAYOUT = 2
@@ -39,9 +40,11 @@ CREATE TABLE traces (
     UNIQUE (problem_id, attempt, digest)
 );
 """
+WITH_SOFT = "ALTER TABLE traces ADD COLUMN soft BLOB"
+"""what a run with soft targets has beyond `SCHEMA`"""
 # the short columns stand first: SQLite reads a row from its start, and the long ones fill many pages
 ARRAYS = {"prompt_ids": np.dtype(np.int32), **COLUMNS}
-TRACE = [field.name for field in fields(Trace)]
+TRACE = [field.name for field in fields(Trace) if field.name != "soft"]
 CELLS = {
     "run": ["config", "identity", "digest", "versions"],
     "problems": ["id", "question", "answer", "kind", "source", "solution", "metadata"],
@@ -71,16 +74,21 @@ def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def selected(table: str) -> str:
+def selected(table: str, soft: bool = False) -> str:
     """The beginning of a query for whole rows, as `checked` takes them."""
-    return f"SELECT checksum, {', '.join(CELLS[table])} FROM {table}"
+    return f"SELECT checksum, {', '.join(CELLS[table] + ['soft'] * soft)} FROM {table}"
 
 
 def checked(table: str, row: Sequence[Any]) -> dict[str, Any]:
     """Column name -> cell of a row of a `selected` query. Raises ValueError if it is not as it was written."""
-    if checksum(row[1:]) != row[0]:
+    cells = dict(zip([*CELLS[table], "soft"], row[1:]))
+    if checksum(cells[name] for name in CELLS[table]) != row[0]:
         raise ValueError(f"a row of the table {table} does not fit its checksum")
-    return dict(zip(CELLS[table], row[1:], strict=True))
+    if "soft" in cells:
+        seen, cells["soft"] = cells["soft"][:8], cells["soft"][8:]
+        if _soft_checksum(cells["problem_id"], cells["attempt"], cells["soft"]) != seen:
+            raise ValueError(f"the soft targets of a row of the table {table} do not fit their checksum")
+    return cells
 
 
 def to_cell(name: str, value: Any) -> Any:
@@ -92,9 +100,19 @@ def to_cell(name: str, value: Any) -> Any:
     return float(value) if name == "seconds" else int(value)
 
 
+def soft_cell(trace: Trace) -> bytes:
+    """The soft targets of a trace as SQLite stores them, their checksum first."""
+    packed = pack(trace.soft)
+    return _soft_checksum(clean(trace.problem_id), int(trace.attempt), packed) + packed
+
+
+def _soft_checksum(problem_id: str, attempt: int, packed: bytes) -> bytes:
+    return checksum([problem_id, attempt, packed])
+
+
 def from_cells(cells: dict[str, Any]) -> Trace:
     """The trace of a row, column name -> cell."""
     given = {name: cells[name] for name in TRACE}
     for name, dtype in ARRAYS.items():
         given[name] = np.frombuffer(given[name], dtype=dtype.newbyteorder("<")).astype(dtype)
-    return Trace(**given)
+    return Trace(**given, soft=unpack(cells["soft"]) if "soft" in cells else None)

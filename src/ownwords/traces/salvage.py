@@ -125,13 +125,14 @@ def _rows(pages: _Pages, tables: list[str]) -> Iterator[tuple[str, int, dict[str
         for rowid, values in _records(pages, number):
             for table in tables:
                 names = [name for _, name, *_ in columns[table]]
-                if len(values) != len(names):
+                soft = values[len(names) :]
+                if len(values) < len(names) or len(soft) > (table == "traces"):
                     continue
                 kinds = [kind for _, _, kind, *_ in columns[table]]
                 # SQLite keeps a whole REAL as an integer
                 cells = {n: float(v) if k == "REAL" and v is not None else v for n, k, v in zip(names, kinds, values)}
                 with suppress(ValueError):
-                    yield table, rowid, checked(table, [cells["checksum"], *(cells[name] for name in CELLS[table])])
+                    yield table, rowid, checked(table, [cells["checksum"], *(cells[n] for n in CELLS[table]), *soft])
 
 
 def _records(pages: _Pages, number: int) -> Iterator[tuple[int, list[Any]]]:

@@ -23,7 +23,19 @@ import yaml
 from ownwords.problems.problem import Problem
 from ownwords.traces.files import damaged, folder, locked, plain_errors, undone, write_file
 from ownwords.traces.paths import check_folder, check_input, foreign
-from ownwords.traces.rows import LAYOUT, SCHEMA, TRACE, checked, clean, from_cells, insert, selected, to_cell
+from ownwords.traces.rows import (
+    LAYOUT,
+    SCHEMA,
+    TRACE,
+    WITH_SOFT,
+    checked,
+    clean,
+    from_cells,
+    insert,
+    selected,
+    soft_cell,
+    to_cell,
+)
 from ownwords.traces.trace import VERDICTS, Trace
 
 FILES = ("traces.sqlite", "traces.sqlite-wal", "traces.sqlite-shm", "config.yaml", "versions.json")
@@ -70,6 +82,8 @@ class Store:
         self.identity: list[str] = json.loads(found["identity"])
         """the keys of `config` that a trace depends on"""
         self.versions: dict[str, Any] = json.loads(found["versions"])
+        self.soft_targets: int | None = self.config.get("soft_targets")
+        """k of the soft targets that every trace has; None for none"""
 
     @classmethod
     def open(
@@ -149,6 +163,9 @@ class Store:
                     "Its stored verdicts hold for the old ones: use these, or name another --run"
                 )
             cells = {name: to_cell(name, getattr(trace, name)) for name in TRACE}
+            assert (trace.soft is None) == (self.soft_targets is None), f"soft targets: {self.soft_targets}"
+            if trace.soft is not None:
+                cells["soft"] = soft_cell(trace)
             self._added[:] = [insert(db, "traces", {**cells, "digest": self.digest})]
 
     def done(self) -> set[tuple[str, int]]:
@@ -174,10 +191,12 @@ class Store:
             found[problem_id] = Problem(**row)
         return found
 
-    def traces(self, problem_id: str | None = None) -> Iterator[Trace]:
-        """All traces, or those of one problem, one at a time, in the order of (problem id, attempt)."""
+    def traces(self, problem_id: str | None = None, soft: bool = False) -> Iterator[Trace]:
+        """All traces, or those of one problem, one at a time, in the order of (problem id, attempt). `soft`: with their
+        soft targets, which are most of what there is to read; a run without them has none to give."""
         where, values = ("", []) if problem_id is None else ("WHERE problem_id = ?", [problem_id])
-        for row in self._whole("traces", f"{where} ORDER BY problem_id, attempt", values):
+        soft = soft and self.soft_targets is not None
+        for row in self._whole("traces", f"{where} ORDER BY problem_id, attempt", values, soft):
             yield from_cells(row)
 
     def __len__(self) -> int:
@@ -198,17 +217,20 @@ class Store:
         with plain_errors(self.run_dir):
             yield from self._db.execute(query, values or [])
 
-    def _whole(self, table: str, rest: str = "", values: list[Any] | None = None) -> Iterator[dict[str, Any]]:
+    def _whole(
+        self, table: str, rest: str = "", values: list[Any] | None = None, soft: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Whole rows of a table, column name -> cell. Raises ValueError at one that is not as it was written."""
-        for row in self._rows(f"{selected(table)} {rest}", values):
+        for row in self._rows(f"{selected(table, soft)} {rest}", values):
             try:
                 yield checked(table, row)
             except ValueError as error:
                 raise ValueError(damaged(self.run_dir, str(error))) from None
 
     def _refuse_another(self, config: dict[str, Any], keys: list[str]) -> None:
-        old = {key: _json(self.config[key]) for key in self.identity}
-        new = {key: _json(config[key]) for key in keys}
+        # a setting of None is one that is not set: an older version did not have it
+        old = {key: _json(self.config[key]) for key in self.identity if self.config[key] is not None}
+        new = {key: _json(config[key]) for key in keys if config[key] is not None}
         if changes := _changes(old, new):
             raise ValueError(
                 f"{self.run_dir} was made with another configuration: {changes}. "
@@ -237,6 +259,8 @@ def _create(db: sqlite3.Connection, config: dict[str, Any], versions: dict[str, 
         db.execute("BEGIN")
         for statement in SCHEMA.split(";"):
             db.execute(statement)
+        if config.get("soft_targets") is not None:
+            db.execute(WITH_SOFT)
         settings = {"config": json.dumps(config), "identity": json.dumps(identity)}
         insert(db, "run", {**settings, "digest": digest, "versions": json.dumps(versions)})
 

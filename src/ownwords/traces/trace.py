@@ -58,6 +58,8 @@ class Trace:
     """what the teacher was shown beside the question: `answer`, `solution`, or nothing"""
     seconds: float = 0.0
     """from admission to the last token"""
+    soft: np.ndarray | None = None
+    """soft targets, `ownwords.rsd.soft.soft_dtype` per token; None where they were not kept, or not asked for"""
 
     @property
     def fallback_rate(self) -> float:
@@ -75,5 +77,6 @@ class Trace:
             assert column.shape == (len(self.token_ids),), f"{name}: {column.shape}, tokens: {len(self.token_ids)}"
             setattr(self, name, column)
         self.prompt_ids = np.asarray(self.prompt_ids, dtype=np.int32)
+        assert self.soft is None or self.soft.shape == (len(self.token_ids),), self.soft.shape
         assert self.finish_reason in FINISH_REASONS, self.finish_reason
         assert self.verdict in VERDICTS, self.verdict
