@@ -51,11 +51,10 @@ def quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cg
     """Cores that a container may use, 1 at least; `inf` if nothing is said. A group's groups may say less."""
     said = [math.inf]
     try:
-        lines = own.read_text().splitlines()
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
     except OSError:
         return math.inf
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
+    for number, controllers, path in lines:
         inside = PurePosixPath(path.lstrip("/"))
         for folder in (inside, *inside.parents):
             if number == "0":  # version 2
