@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -160,3 +161,22 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what a process has computed")
+def test_a_worker_stands_back_and_is_given_its_seconds_all_the_same():
+    """It is niced, and the deadline counts what it computes: here it is stopped for most of the time."""
+    with Checker(deadline=1.0) as checker:
+        assert checker.submit(FORMULA, "1+x").result() == "correct"
+        process = checker._workers[0].process
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 5
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = module.cpu_seconds(process.pid)
+        verdict = checker.submit(FORMULA, r"\int_0^1 e^{x^2}\sin(x^3) dx")
+        while not verdict.done():
+            for sent, seconds in ((signal.SIGSTOP, 0.09), (signal.SIGCONT, 0.03)):
+                process.send_signal(sent)
+                time.sleep(seconds)
+        assert verdict.result() == "timeout"
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # the worker has ended, and what it computed is counted
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - began >= 0.8

@@ -7,10 +7,11 @@ import sys
 
 def main() -> None:
     try:
-        from ownwords.process import hear_signals, open_streams
+        from ownwords.process import hear_signals, open_streams, wait_asleep
 
         hear_signals()
         open_streams()
+        wait_asleep()
         from ownwords.cli.app import main as run
 
         run()

@@ -19,6 +19,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 """the exit code"""
 _heard: list[int] = []
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""variables by which a user says how threads are to wait for each other"""
+
+
+def wait_asleep() -> None:
+    """Threads of torch that wait for each other are to sleep, unless the user has said otherwise. By default they spin:
+    if anything else runs on the machine they take the cores from the very thread that they wait for, and a pass takes
+    5 to 20 times as long. OpenMP reads this once, so it has to be said before torch is imported."""
+    if not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -38,6 +38,10 @@ longer, since what kills may be a want of memory that passes"""
 PAUSE = 0.2
 CRASHES = 3
 """processes that may crash over one answer before it is the answer's doing"""
+LEAST_WAIT = 0.5
+"""seconds between two looks at a process that runs late"""
+WHOLE = 0.9
+"""of a deadline is all of it: a process that had a core never has quite all its seconds"""
 DYING = 10.0
 """seconds that a process which no longer answers may take to end by itself, so that its exit code says why"""
 CRASHED = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -getattr(signal, "SIGBUS", signal.SIGSEGV)}
@@ -120,7 +124,8 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for us; the worker ends when its input does
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads would take address space for nothing
+                # threads would take address space for nothing, and cores
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
             reply = self._exchange(b"", STARTUP)
             if isinstance(reply, dict) and reply["verdict"] == "ready":
@@ -134,17 +139,25 @@ class Worker:
         )
 
     def _exchange(self, line: bytes, deadline: float) -> dict[str, Any] | int:
-        """Write a line and read one; the reply, or the exit code of a process that ended instead. A timer kills the
-        process at the deadline, which ends a blocked write or read."""
-        process, late = self.process, threading.Event()
+        """Write a line and read one; the reply, or the exit code of a process that ended instead. A watch kills the
+        process at the deadline, which ends a blocked write or read. A process that gets less than a core, since other
+        work has it, is given its seconds all the same: a verdict does not depend on the load. One that is stopped gets
+        no more time."""
+        process, late, ended = self.process, threading.Event(), threading.Event()
         assert process is not None and process.stdin is not None and process.stdout is not None
 
-        def kill() -> None:
-            late.set()
-            process.kill()
+        def watch() -> None:
+            ran, left, began = 0.0, deadline, cpu_seconds(process.pid)
+            while not ended.wait(min(left, LONGEST_WAIT)):
+                before, ran = ran, cpu_seconds(process.pid) - began
+                left = max(deadline - ran, LEAST_WAIT)
+                if ran <= before or ran >= WHOLE * deadline:
+                    late.set()
+                    process.kill()
+                    return
 
-        timer = threading.Timer(min(deadline, LONGEST_WAIT), kill)
-        timer.start()
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
         try:
             process.stdin.write(line)
             process.stdin.flush()
@@ -152,8 +165,8 @@ class Worker:
         except BrokenPipeError:
             reply = b""
         finally:
-            timer.cancel()
-            timer.join()
+            ended.set()
+            watching.join()
         if reply.endswith(b"\n"):
             said = json.loads(reply)
             if late.is_set() or said.pop("grown"):
@@ -172,6 +185,15 @@ class Worker:
         process.kill()
         process.communicate()
         return process.returncode
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far; 0 if the platform does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _was_killed(reply: dict[str, Any] | int) -> bool:

@@ -22,6 +22,10 @@ GROWN = MEMORY >> 1
 """bytes in memory after a verdict; a worker that holds more asks to be replaced"""
 LONGEST_WAIT = 10_000_000
 """seconds; timers that are set to more overflow on some platform"""
+STARVED = 20
+"""deadlines, since a worker that other work leaves little of a core takes that much longer"""
+NICE = 5
+"""steps by which a worker stands back: the cores are the models' first"""
 
 
 def main(extra: str = "", parent: str = "") -> None:
@@ -32,6 +36,8 @@ def main(extra: str = "", parent: str = "") -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     try:
         import resource
 
@@ -55,7 +61,7 @@ def main(extra: str = "", parent: str = "") -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         # The kernel ends this process if the parent, which is stricter, is stopped and cannot do it.
-        signal.alarm(int(min(2 * request.pop("deadline") + 2, LONGEST_WAIT)))
+        signal.alarm(int(min(STARVED * request.pop("deadline") + 2, LONGEST_WAIT)))
         said = decided(request)
         signal.alarm(0)
         reply(said)

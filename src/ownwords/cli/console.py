@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -19,3 +22,20 @@ class Console(RichConsole):
     def status(self, status: RenderableType, **settings: Any) -> Status:  # type: ignore[override]
         """A spinner beside a text, which is none of markup either."""
         return super().status(Text(status) if isinstance(status, str) else status, **settings)
+
+
+SOON = 5.0
+"""seconds that pass without a word"""
+
+
+@contextmanager
+def loading(console: Console, what: str) -> Iterator[None]:
+    """A spinner for as long as it takes; without a terminal a line, if it takes longer than one likes to wait."""
+    said = threading.Timer(SOON, console.print, [f"{what} ..."])
+    if not console.is_terminal:
+        said.start()
+    try:
+        with console.status(what):
+            yield
+    finally:
+        said.cancel()

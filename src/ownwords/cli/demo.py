@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
-from ownwords.cli.console import Console
+from ownwords.cli.console import Console, loading
 from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
@@ -37,7 +37,7 @@ def demo(
         Decides the problems and every draw.
     """
     console = Console()
-    with console.status("loading models"):
+    with loading(console, "loading models"):
         from ownwords.cli.look import export_run, show
         from ownwords.cli.progress import live_progress
         from ownwords.cli.report import NoPictures, report_writer

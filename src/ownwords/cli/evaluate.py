@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ownwords.cli.app import INTERRUPTED
-from ownwords.cli.console import Console
+from ownwords.cli.console import Console, loading
 from ownwords.evaluation.config import EvalConfig
 from ownwords.numbers import CountOrNone, Processes
 
@@ -38,7 +38,7 @@ def evaluate(
         Load and check everything, print the plan, and make nothing.
     """
     console = Console()
-    with console.status("loading the model"):
+    with loading(console, "loading the model"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.progress import live_progress
         from ownwords.cli.scores import scores_table

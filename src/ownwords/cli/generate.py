@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ownwords.cli.app import INTERRUPTED
-from ownwords.cli.console import Console
+from ownwords.cli.console import Console, loading
 from ownwords.generation.config import GenerateConfig
 
 
@@ -16,6 +17,7 @@ def generate(
     *,
     dry_run: bool = False,
     show_prompts: bool = False,
+    watch: bool = False,
     push_to_hub: str | None = None,
     licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> int:
@@ -31,6 +33,9 @@ def generate(
     show_prompts
         Load and check everything, print the plan and what each model reads before the first problem, token by token,
         and make nothing.
+    watch
+        Show one attempt as it grows, coloured by who writes each token, and when it has ended the next. Without a
+        terminal each of them is printed when it has ended.
     push_to_hub
         When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
         NAME/DATA. A new one is private; one that holds an export already is refused.
@@ -42,9 +47,10 @@ def generate(
         from ownwords.sharing.hub import check_hub
 
         check_hub(push_to_hub, overwrite=False)
-    with console.status("loading models"):
+    with loading(console, "loading models"):
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, prompts_table, summary_table
+        from ownwords.cli.watch import Watch
         from ownwords.generation.run import generate as run
         from ownwords.generation.run import prepare
         from ownwords.traces.store import Store
@@ -56,7 +62,8 @@ def generate(
         console.print(prompts_table(prepared))
     if dry_run or show_prompts:
         return 0
-    with live_progress(console) as tell:
+    seen = Watch(partial(prepared.student.tokenizer.decode, clean_up_tokenization_spaces=False)) if watch else None
+    with live_progress(console, seen) as tell:
         complete = run(prepared, tell)
     with Store.read(config.run) as store:
         console.print(summary_table({str(config.run): summarise(store.traces())}))

@@ -100,17 +100,23 @@ def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
 
 
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
-    from ownwords.rsd.columns import FORCED, STUDENT
-    from ownwords.traces.spans import printable, spans
+    from ownwords.traces.spans import spans
 
     text = Text()
     for span in spans(trace, lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)):
-        source = trace.source[span.start]
-        style = STUDENT_STYLE if source == STUDENT else FORCED_STYLE if source == FORCED else TEACHER_STYLE
-        shown = printable(span.text)
-        # A coloured line break cannot be seen; its symbol can.
-        text.append(shown.replace("\n", "⏎\n") if source == STUDENT else shown, style=style)
+        text.append(*styled(span.text, int(trace.source[span.start])))
     return text
+
+
+def styled(text: str, source: int) -> tuple[str, str]:
+    """A piece of a trace as it is shown, and in which style: by who wrote it."""
+    from ownwords.rsd.columns import FORCED, STUDENT
+    from ownwords.traces.spans import printable
+
+    shown = printable(text)
+    if source == STUDENT:  # a coloured line break cannot be seen; its symbol can
+        return shown.replace("\n", "⏎\n"), STUDENT_STYLE
+    return shown, FORCED_STYLE if source == FORCED else TEACHER_STYLE
 
 
 def _facts(store: Store, trace: Trace) -> Text:

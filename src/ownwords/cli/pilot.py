@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
-from ownwords.cli.console import Console
+from ownwords.cli.console import Console, loading
 from ownwords.generation.config import GenerateConfig
 from ownwords.numbers import whole
 
@@ -40,7 +40,7 @@ def pilot(
         So many problems, drawn at random from those of the run.
     """
     console = Console()
-    with console.status("loading models"):
+    with loading(console, "loading models"):
         from ownwords.cli.progress import live_progress
         from ownwords.generation.pilot import run_pilot
     if config.gate:

@@ -9,63 +9,136 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ownwords.generation.progress import Progress, remaining
 
 if TYPE_CHECKING:
-    from ownwords.generation.run import Progress as State
+    from ownwords.cli.watch import Watch
 
-EVERY = 0.5
-"""seconds between updates of the bar"""
 LINE_EVERY = 15.0
 """seconds between lines where there is no terminal"""
 WINDOW = 60.0
-"""seconds over which tokens/s is averaged"""
+"""seconds over which tokens/s is averaged; one block at least, if that takes longer"""
+POINT = 0.5
+"""seconds between the points of which that is made"""
+LONG = 1.0
+"""seconds after which it is said what the run is doing besides writing tokens"""
+BAR = 40
+"""columns"""
 
 
 class Rate:
-    """Tokens per second over the last minute, and the time that the rest will take at the pace of this start."""
+    """Tokens per second over the last minute, and the time that the rest will take at this pace."""
 
-    def __init__(self) -> None:
-        self.started, self.made_before = time.monotonic(), None
-        self.points: deque[tuple[float, int]] = deque([(self.started, 0)])
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.last, self.busy = clock(), 0.0
+        """when the last block ended, and seconds of all attempts in flight until then"""
+        self.points = deque([(self.last, 0, 0.0)])
 
-    def describe(self, state: State) -> str:
-        now = time.monotonic()
-        if self.made_before is None:
-            self.made_before = state.made
-        self.points.append((now, state.tokens))
-        while len(self.points) > 2 and now - self.points[0][0] > WINDOW:
+    def tell(self, state: Progress) -> None:
+        """A block has ended, or is about to begin."""
+        if state.doing:
+            return
+        now = self.clock()
+        self.busy += (now - self.last) * (state.rows + len(state.ended))
+        self.last = now
+        if len(self.points) > 1 and now - self.points[-2][0] < POINT:
+            self.points.pop()
+        self.points.append((now, state.tokens, self.busy))
+        while len(self.points) > 2 and now - self.points[1][0] > WINDOW:
             self.points.popleft()
-        (then, before), (_, tokens) = self.points[0], self.points[-1]
-        speed = (tokens - before) / max(now - then, 1e-9)
-        written = state.teacher_tokens + state.student_tokens
-        acceptance = f" · acceptance {state.teacher_tokens / written:.1%}" if state.teacher_tokens else ""
-        done = state.made - self.made_before
-        eta = timedelta(seconds=round((now - self.started) / done * state.left)) if done else "-"
-        return f"{speed:,.0f} tokens/s{acceptance} · solved {state.solved}/{state.problems} · ETA {eta}"
+
+    def eta(self, state: Progress) -> tuple[float, bool] | None:
+        """(seconds, whether that is an upper bound); None before the first block. An attempt is taken to go on as fast
+        as one did in the last minute."""
+        (_, before, idle), (_, tokens, busy) = self.points[0], self.points[-1]
+        if not tokens:
+            return None
+        if tokens == before:  # it waited for verdicts all that time
+            before, idle = 0, 0.0
+        flying = [len(one.token_ids) for one in state.flying]
+        rows = max(1, state.rows + len(state.ended))  # those that have just ended are taken up again
+        steps, bound = remaining(state.lengths, flying, state.waiting, rows, state.most)
+        return steps * (busy - idle) / (tokens - before), bound or state.bound
+
+    def describe(self, state: Progress) -> str:
+        """All of it in a line."""
+        parts = [f"{state.made}/{state.made + state.left} attempts"]
+        if state.tokens:
+            (then, before, _), (now, tokens, _) = self.points[0], self.points[-1]
+            parts += [f"{state.tokens:,} tokens", f"{_figures((tokens - before) / max(now - then, 1e-9))}/s"]
+            if state.acceptance is not None:
+                parts.append(f"acceptance {state.acceptance:.1%}")
+            parts.append(f"solved {state.solved}/{state.problems}")
+        eta = self.eta(state)
+        if state.doing and (eta is None or self.clock() - self.last > LONG):
+            parts.append(state.doing)
+        elif eta and state.left:
+            seconds, bound = eta
+            parts.append(f"ETA {'at most ' * bound}{timedelta(seconds=round(seconds))}")
+        elif state.left:
+            parts.append("writing the first tokens")
+        return " · ".join(parts)
+
+
+def _figures(rate: float) -> str:
+    """Tokens per second, with a decimal where that says something."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 @contextmanager
-def live_progress(console: Console) -> Iterator[Callable[[State], None]]:
-    """Gives the function that a run tells its state to."""
-    rate, last = Rate(), [float("-inf")]
+def live_progress(console: Console, watch: Watch | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Gives the function that a run tells its state to. `watch`: an attempt is shown as it grows; without a terminal it
+    is printed when it has ended."""
+    rate = Rate()
     if not console.is_terminal:
+        printed, said = float("-inf"), ""
 
-        def line(state: State) -> None:
-            if time.monotonic() - last[0] >= LINE_EVERY:
-                last[0] = time.monotonic()
-                console.print(f"{state.made}/{state.made + state.left} attempts · {rate.describe(state)}")
+        def line(state: Progress) -> None:
+            nonlocal printed, said
+            rate.tell(state)
+            if watch:
+                watch.tell(state)
+                if watch.whole:
+                    console.print(watch.whole, soft_wrap=True)
+            begins = not state.tokens and state.doing not in ("", said)
+            if begins or time.monotonic() - printed >= LINE_EVERY:
+                printed, said = time.monotonic(), state.doing
+                console.print(rate.describe(state), soft_wrap=True)
 
         yield line
         return
-    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} attempts · {task.description}"))
-    with Progress(*columns, console=console, refresh_per_second=4) as bar:
-        task = bar.add_task("starting", total=None)
+    now: list[Progress] = []
 
-        def update(state: State) -> None:
-            if time.monotonic() - last[0] >= EVERY or not state.left:
-                last[0] = time.monotonic()
-                bar.update(task, completed=state.made, total=state.made + state.left, description=rate.describe(state))
+    def show() -> RenderableType:
+        bar = [_bar(now[0], rate.describe(now[0]), console.width)] if now else []
+        return Group(*([watch.view(console)] if watch else []), *bar)
 
-        yield update
+    with Live(console=console, refresh_per_second=4, get_renderable=show):
+
+        def tell(state: Progress) -> None:
+            now[:] = [state]
+            rate.tell(state)
+            if watch:
+                watch.tell(state)
+
+        yield tell
+
+
+def _bar(state: Progress, said: str, width: int) -> RenderableType:
+    """The bar with what is said beside it, or above it if that is too long."""
+    bar, text = ProgressBar(state.made + state.left, state.made, width=min(BAR, width)), Text(said)
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    if BAR + 2 + cell_len(said) > width:
+        grid.add_row(bar)
+        grid.add_row(text)
+    else:
+        grid.add_row(bar, text)
+    return grid

@@ -22,6 +22,7 @@ from ownwords.engines.pace import LENGTHS, Pace
 from ownwords.engines.prefixes import Pair, Prefixes
 from ownwords.engines.products import products
 from ownwords.engines.stops import Stops
+from ownwords.engines.threads import threads_for
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
 from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.soft import soft_dtype
@@ -112,7 +113,8 @@ class LocalEngine:
         if teacher is None or rules.spelled is not None:  # nobody reads ahead, or its place is wanted: see `products`
             draft_length = 0
         held = max(0, HELD // (8 * slots * vocabulary) - 1)
-        self.pace = Pace(draft_length, longest=min(held, longest(draft_length)))
+        threads = threads_for([student, *([teacher] if teacher else [])])
+        self.pace = Pace(draft_length, longest=min(held, longest(draft_length)), threads=threads)
         slack, drafts = self.pace.longest + 1, self.pace.longest > 0
         self.student, self.teacher = Lane(student, slots, capacity + slack, rewinds=drafts), None
         if teacher is not None:
@@ -154,6 +156,8 @@ class LocalEngine:
             return []
         started, B = time.perf_counter(), len(self.rows)
         D = self.pace.choose(B) + 1
+        if self.pace.threads:
+            self.pace.threads.apply()
         u_DB4, forced_DB = self._noise(D)
         drafted = self._draft(u_DB4, forced_DB)
         token_DB = drafted.token_B.view(D, B)

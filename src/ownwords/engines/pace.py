@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import nnls
 
+from ownwords.engines.threads import Threads
+
 LENGTHS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 """draft lengths to choose from; a block has one position more than it has drafts read ahead"""
 FIRST = (5, 1, 0)
@@ -44,6 +46,8 @@ class Pace:
     seen: np.ndarray = field(default_factory=lambda: np.zeros((SEEN, 5)))
     """`features` per second of the last blocks, in a ring"""
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    threads: Threads | None = None
+    """chosen along; None if their number stays as it is"""
 
     def choose(self, rows: int) -> int:
         """Drafts to read ahead in the next block of `rows` rows."""
@@ -56,19 +60,24 @@ class Pace:
         seconds_L = np.maximum(features(rows, lengths_L) @ self.costs(), 1e-9)
         return int(lengths_L[np.argmax(tokens_D[lengths_L] / seconds_L)])
 
-    def costs(self) -> np.ndarray:
+    def costs(self, noise: float = NOISE) -> np.ndarray:
         """What each feature costs, seconds: nothing costs less than nothing. Relative errors count, so a block that
         something else on the machine held up says little."""
         seen = self.seen[: self.blocks]
-        return nnls(seen, 1 + NOISE * self.rng.standard_normal(len(seen)))[0]
+        return nnls(seen, 1 + noise * self.rng.standard_normal(len(seen)))[0]
 
     def tell(self, rows: int, drafts: int, seconds: float, kept: int, read: int) -> None:
         """A block is done: `read` drafts were looked at up to each row's first refusal, `kept` of them stood. The draft
         at the last position counts too, though it saved nothing: so the rate is known without drafting ahead."""
-        self.seen[self.blocks % SEEN] = features(rows, np.array([drafts]))[0] / seconds
-        self.blocks += 1
         fade = MEMORY ** (read / 64)  # by evidence, not by block: a block of one row says little
         self.kept, self.drafted = fade * self.kept + kept, fade * self.drafted + read
+        paid_5 = features(rows, np.array([drafts]))[0]
+        if self.threads is None or self.threads.trial is None:
+            self.seen[self.blocks % SEEN] = paid_5 / seconds
+            self.blocks += 1
+        if self.threads:
+            work = max(float(paid_5 @ self.costs(noise=0)), 1e-9)
+            self.seen /= self.threads.tell(seconds, work, self.threads.others_now())
 
 
 def features(rows: int, drafts_L: np.ndarray) -> np.ndarray:

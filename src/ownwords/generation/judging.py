@@ -22,9 +22,9 @@ class Judging:
         self._waiting: dict[Future[str], Trace] = {}
         self._killed: list[NotJudged] = []
 
-    def __bool__(self) -> bool:
-        """Whether any attempt waits."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """Attempts that wait."""
+        return len(self._waiting)
 
     def submit(self, trace: Trace) -> None:
         """Have the answer of an attempt judged."""

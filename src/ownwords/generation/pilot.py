@@ -18,7 +18,8 @@ import torch
 
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
-from ownwords.generation.run import Prepared, Progress, generate, prepare
+from ownwords.generation.progress import Progress
+from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.problems.problem import Problem
 from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
@@ -156,6 +157,9 @@ class Clock:
         self.last: tuple[float, int, int, int, int, int] | None = None
 
     def __call__(self, progress: Progress) -> None:
+        if progress.doing:  # a block has not been made
+            self.tell(progress)
+            return
         now = time.perf_counter()
         if self.last:
             then, rows, written, started, prompts, tokens = self.last

@@ -20,6 +20,7 @@ from ownwords.generation.judging import Judging
 from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problems import read_problems
+from ownwords.generation.progress import InFlight, Progress
 from ownwords.generation.prompts import Prompts, Style, make_prompts
 from ownwords.generation.templates import decode
 from ownwords.problems.problem import Problem
@@ -170,29 +171,6 @@ def flat_config(prepared: Prepared) -> dict[str, Any]:
     return {**prepared.config.flat(), **weights}
 
 
-@dataclass
-class Progress:
-    """What is told while a run goes on."""
-
-    made: int
-    left: int
-    """attempts; an upper bound with --until-correct"""
-    solved: int
-    problems: int
-    tokens: int
-    """written by this start"""
-    teacher_tokens: int
-    student_tokens: int
-    """of the attempts that have ended"""
-    started: int = 0
-    """attempts taken up by this start"""
-    prompts: int = 0
-    """read by this start"""
-    rows: int = 0
-    """attempts in flight, and what they have written: the load of the next block"""
-    written: int = 0
-
-
 def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
     """Make the attempts that the run directory lacks. Returns False if it was interrupted; what had ended is kept.
 
@@ -213,27 +191,35 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
         )  # fmt: skip
 
         judging = Judging(plan, checker, store)
-        progress = Progress(plan.made, plan.most_left, plan.solved, len(plan.problems), 0, 0, 0)
+        progress = Progress(
+            plan.made, plan.most_left, plan.solved, len(plan.problems), config.max_tokens,
+            bound=bool(config.until_correct or plan.rescue),
+        )  # fmt: skip
         kinds = {problem.kind for problem in prepared.problems if problem.answer}
         if kinds and plan.most_left:
+            progress.doing = "starting the processes that check answers"
+            tell(progress)
             checker.start(kinds)
+            progress.doing = ""
         tell(progress)
         while not interrupted():
-            for trace in judging.kept():
-                progress.teacher_tokens += int((trace.source == TEACHER).sum())
-                progress.student_tokens += int((trace.source == STUDENT).sum())
+            if judging.kept():
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
             taken = plan.take(engine.free)
             if taken:
+                progress.doing = "reading prompts"
+                tell(progress)
                 coming = {(i, shown_at(n)): prepared.pair(i, n) for i, n in plan.coming(AHEAD)}
                 engine.admit([_request(prepared, *pair) for pair in taken], coming)
+                progress.doing = ""
             progress.started += len(taken)
-            for finished in engine.step():
+            ended = engine.step()
+            for finished in ended:
                 judging.submit(to_trace(finished, prepared, plan.problems[finished.key[0]].kind))
             if not engine.rows and judging:
                 judging.wait()
-            progress.tokens, progress.prompts = engine.work.tokens, engine.work.prompts
-            progress.rows, progress.written = len(engine.rows), sum(row.written for row in engine.rows)
+            _note(progress, engine, ended)
+            progress.waiting = max(0, progress.left - len(engine.rows) - len(judging))
             tell(progress)
             if not engine.rows and not judging:
                 break
@@ -242,6 +228,20 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
             return False
         judging.refuse_unjudged()
         return True
+
+
+def _note(progress: Progress, engine: LocalEngine, ended: list[Finished]) -> None:
+    """What a block of the engine has changed."""
+    progress.tokens, progress.prompts = engine.work.tokens, engine.work.prompts
+    progress.flying = [
+        InFlight(row.request.key, row.columns["token_ids"][: row.written], row.columns["source"][: row.written])
+        for row in engine.rows
+    ]
+    progress.ended = [InFlight(one.key, one.columns["token_ids"], one.columns["source"]) for one in ended]
+    progress.written = sum(len(one.token_ids) for one in progress.flying)
+    progress.lengths += [len(one.token_ids) for one in progress.ended]
+    progress.teacher_tokens += sum(one.by(TEACHER) for one in progress.ended)
+    progress.student_tokens += sum(one.by(STUDENT) for one in progress.ended)
 
 
 def make_plan(prepared: Prepared, done: dict[str, dict[int, str]]) -> Plan:

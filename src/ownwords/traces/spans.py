@@ -26,11 +26,15 @@ class Span:
 
 def spans(trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[Span]:
     """The completion cut into decodable pieces. `decode` keeps special tokens."""
-    ids = trace.token_ids.tolist()
+    return pieces(trace.token_ids.tolist(), decode)
+
+
+def pieces(ids: Sequence[int], decode: Callable[[Sequence[int]], str], ended: bool = True) -> list[Span]:
+    """Tokens cut into decodable pieces. If they have not `ended`, what may become a character yet is left out."""
     found, start = [], 0
     for stop in range(1, len(ids) + 1):
         text = decode(ids[start:stop])
-        if text.endswith("\ufffd") and stop - start < LONGEST and stop < len(ids):
+        if text.endswith("\ufffd") and stop - start < LONGEST and (stop < len(ids) or not ended):
             continue
         found.append(Span(text, start, stop))
         start = stop
