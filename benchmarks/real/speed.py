@@ -1,0 +1,153 @@
+"""Tokens per second with drafts and without, and how much of a step is the two models' own.
+
+One engine reads the prompts once; the arms then take turns on the same rows: each repetition decodes so many tokens of
+every row without drafts and with the length that the engine chooses, in changing order, with new noise. What is
+compared is the ratio within a repetition. Not timed: loading, reading the prompts, judging.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import resource
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from scipy import stats
+
+from ownwords.engines.local import LocalEngine, Work
+from ownwords.engines.pace import Pace
+from ownwords.evaluation.intervals import LEVEL, Interval
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.run import Prepared, _request, prepare
+
+ARMS = {"none": 0, "auto": None}
+EACH = 4
+"""attempts at each problem, as `ownwords generate` makes them"""
+
+
+@dataclass
+class Spent:
+    """One arm of one repetition."""
+
+    seconds: float
+    """of all steps"""
+    models: float
+    """of these, within the forward passes of the two models"""
+    work: Work
+
+    @property
+    def speed(self) -> float:
+        return self.work.tokens / self.seconds
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm over all repetitions."""
+
+    batch: int
+    arm: str
+    speed: float
+    """tokens per second, median"""
+    ratio: Interval
+    """to the arm without drafts, geometric mean over repetitions"""
+    per_block: float
+    """tokens that a row gains by one pass of the teacher"""
+    kept: float
+    """of the drafts that were read ahead, the share that saved a pass; nan without any"""
+    added: Interval
+    """share of the time outside of the models' passes, mean over repetitions"""
+
+
+def measure(config: GenerateConfig, batches: list[int], tokens: int, repetitions: int) -> Iterator[Line]:
+    """Lines as they come. `tokens`: how many each row writes per repetition and arm."""
+    prepared = prepare(replace(config, max_tokens=tokens))
+    for batch in batches:
+        engine = LocalEngine(
+            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
+        )
+        paces = {arm: Pace(length, longest=engine.pace.longest) for arm, length in ARMS.items()}
+        spent: dict[str, list[Spent]] = {arm: [] for arm in ARMS}
+        for repetition in range(repetitions + 1):
+            for arm in random.Random(repetition).sample([*ARMS], len(ARMS)):
+                engine.pace = paces[arm]  # what it has learned is kept, as in a run
+                one = decode(prepared, engine, batch, repetition)
+                if repetition:  # the first is for warming up
+                    spent[arm].append(one)
+        for arm in ARMS:
+            yield _line(batch, arm, spent)
+
+
+def decode(prepared: Prepared, engine: LocalEngine, batch: int, repetition: int) -> Spent:
+    """Every row writes its tokens; the rows of another repetition are other attempts at the same problems."""
+    asked = [
+        _request(prepared, prepared.problems[i // EACH % len(prepared.problems)], repetition * EACH + i % EACH)
+        for i in range(batch)
+    ]
+    engine.admit(asked, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in asked})  # and keep them read
+    before = copy.copy(engine.work)
+    with within([prepared.teacher.model, prepared.student.model]) as models:
+        started = time.perf_counter()
+        while engine.rows:
+            engine.step()
+        seconds = time.perf_counter() - started
+    done = {name: value - getattr(before, name) for name, value in vars(engine.work).items()}
+    return Spent(seconds, models[0], Work(**done))
+
+
+@contextmanager
+def within(models: list[Any]) -> Iterator[list[float]]:
+    """[seconds] spent within forward passes of `models`, on a CPU, where a pass is over when it returns."""
+    seconds, began = [0.0], [0.0]
+
+    def enter(*_: Any) -> None:
+        began[0] = time.perf_counter()
+
+    def leave(*_: Any) -> None:
+        seconds[0] += time.perf_counter() - began[0]
+
+    hooks = [model.register_forward_pre_hook(enter) for model in models]
+    hooks += [model.register_forward_hook(leave) for model in models]
+    try:
+        yield seconds
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _line(batch: int, arm: str, spent: dict[str, list[Spent]]) -> Line:
+    logs = [math.log(one.speed / plain.speed) for one, plain in zip(spent[arm], spent["none"], strict=True)]
+    ratio = _mean(logs)
+    added = _mean([1 - one.models / one.seconds for one in spent[arm]])
+    total = Work(*(sum(column) for column in zip(*(vars(one.work).values() for one in spent[arm]), strict=True)))
+    ahead = total.draft_steps - total.blocks
+    return Line(
+        batch=batch,
+        arm=arm,
+        speed=statistics.median(one.speed for one in spent[arm]),
+        ratio=Interval(*(math.exp(x) for x in (ratio.value, ratio.low, ratio.high))),
+        per_block=total.tokens / total.blocks,
+        kept=(total.tokens - total.blocks) / ahead if ahead else math.nan,
+        added=added,
+    )
+
+
+def _mean(values: list[float]) -> Interval:
+    """With Student's interval."""
+    mean, n = statistics.fmean(values), len(values)
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half)
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def threads(number: int) -> None:
+    torch.set_num_threads(number)
