@@ -1,0 +1,94 @@
+"""The script behind docs/real_models.md, on the small world: its sets, and figures that agree with the package's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real import kinds, measures, page
+
+from ownwords.rsd.columns import FORCED, STUDENT
+from ownwords.suitability.scores import set_rsr
+from ownwords.traces.store import Store
+from ownwords.traces.summary import summarise
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "real_pair.py"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """The sets of the first study, of eight sums."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "gsm8k").mkdir()
+    rows = [{"question": f"{n} + {3 * n} - 2 =", "answer": f"add up\n#### {4 * n - 2}"} for n in range(3, 11)]
+    (folder / "gsm8k" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["--data", folder, "--study", "gsm8k", "--dtype", "float32", "--max-tokens", "120", "--batch", "8"]
+    for _ in range(2):  # the second start finds everything made
+        done = subprocess.run(
+            [sys.executable, SCRIPT, "make", "--runs", folder / "runs", *given],
+            capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert f"ownwords generate --run {folder / 'runs' / 'gsm8k' / 'student'}" in done.stdout
+    assert "--teacher none" in done.stdout and "--gate never" in done.stdout
+    return folder / "runs"
+
+
+def test_figures_are_those_of_the_summary(runs):
+    for name in ("rsd", "teacher", "student"):
+        with Store.read(runs / "gsm8k" / name) as store:
+            traces, summary = list(store.traces()), summarise(store.traces())
+        assert summary.attempts == summary.problems == 8
+        both = np.stack([*measures.sums(traces).values()])
+        found = measures.intervals(both[:, 0], both[:, 1], page.SHARES)
+        of = {measure.label: interval for measure, interval in zip(measures.MEASURES, found, strict=True)}
+        ranks, surprisals = (
+            np.array([f(t)[t.source != FORCED].mean(dtype=float) for t in traces])
+            for f in (lambda t: np.minimum(t.student_rank, 100), lambda t: -t.student_logprob)
+        )
+        for label, expected in {
+            "attempts verified correct": summary.verified,
+            "mean length, tokens": summary.mean_length,
+            "acceptance: tokens by the teacher": summary.acceptance,
+            "mean pass mass": summary.pass_mass,
+            "tokens below 1 % under the student": summary.implausible,
+            "mean student surprisal, nats": summary.mean_surprisal,
+            "Rank-Surprisal Ratio under the student": set_rsr(ranks, surprisals),
+        }.items():
+            one = of[label]
+            assert one.value == pytest.approx(expected, rel=1e-5, nan_ok=True), (name, label)
+            assert np.isnan(one.value) or one.low <= one.value <= one.high
+
+
+def test_refusals_are_counted_once(runs):
+    found, _ = kinds.refused(runs / "gsm8k" / "rsd")
+    with Store.read(runs / "gsm8k" / "rsd") as store:
+        refusals = sum(int(((t.source == STUDENT) & (t.refused_id >= 0)).sum()) for t in store.traces())
+    assert refusals > 0 and sum(kind.number for kind in found[:-1]) == refusals
+    assert found[-1].name == kinds.CLAIMED
+    assert sum(kind.share.value for kind in found[:-1]) == pytest.approx(1)
+
+
+def test_the_page_has_a_table_of_every_part(runs):
+    done = subprocess.run([sys.executable, SCRIPT, "table", "--runs", runs], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for part in ("### gsm8k: 8 problems", "RSD - student alone", "### Refused in gsm8k", "### Sets under world"):
+        assert part in done.stdout
+
+
+def test_intervals_know_what_none_of_a_few_can_rule_out():
+    ones = np.ones((20, 1))
+    (share,) = measures.intervals(0 * ones, ones, [True])
+    assert (share.value, share.low) == (0, 0) and share.high == pytest.approx(1 - 0.025 ** (1 / 20))
+    (number,) = measures.intervals(3 * ones, ones, [False])
+    assert number.low == number.high == 3
+    sums = measures.Sums(np.arange(20.0)[:, None], ones)
+    (same,) = measures.differences(sums, sums)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    (moved,) = measures.differences(measures.Sums(sums.tops_PM + 1, ones), sums)
+    assert (moved.value, moved.low, moved.high) == pytest.approx((1, 1, 1))
