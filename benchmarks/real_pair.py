@@ -51,7 +51,7 @@ def options() -> argparse.Namespace:
     one = commands.add_parser("verdicts", parents=[runs])
     one.add_argument("--set", default="gsm8k/rsd")
     one.add_argument("--count", type=int, default=20)
-    one = commands.add_parser("speed", parents=[models])
+    one = commands.add_parser("speed", parents=[runs, models])
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     one.add_argument("--tokens", type=int, default=48, help="that each row writes per repetition")
@@ -112,22 +112,18 @@ def verdicts(run: Path, count: int) -> None:
 
 def speed(given: argparse.Namespace) -> None:
     from common import machine
-    from real import studies
-    from real.page import said, table
-    from real.speed import measure, peak_gib, threads
+    from real import page, speed, studies
 
-    threads(given.threads)
-    print(f"{machine()}, {given.dtype}")
+    speed.threads(given.threads)
+    told = f"{machine()}, {given.dtype}, {given.repetitions} repetitions of {given.tokens} tokens a row"
+    print(told, flush=True)
     config = studies.settings("gsm8k", "rsd", given)
-    rows = []
-    for one in measure(config, given.batches, given.tokens, given.repetitions):
-        shares = (said(one.added, ".1%"), f"{one.kept:.0%}".replace("nan%", "-").replace("%", " %"))
-        figures = (f"{one.speed:.2f}", said(one.ratio, ".2f"), f"{one.per_block:.2f}")
-        rows.append([f"{one.batch}, {one.arm}", *figures, *shares])
-        print(f"  batch {one.batch}, drafts {one.arm}: {one.speed:.2f} tokens/s", flush=True)
-    heads = ("tokens/s", "against none", "tokens per teacher pass", "beyond the models' passes", "drafts kept")
-    print(table(["batch, drafts", *heads], rows))
-    print(f"peak memory {peak_gib():.1f} GiB; {given.repetitions} repetitions of {given.tokens} tokens a row")
+    lines = []
+    for line in speed.measure(config, given.batches, given.tokens, given.repetitions):
+        print(f"  batch {line.batch}, drafts {line.arm}: {line.speed:.2f} tokens/s", flush=True)
+        lines.append(line)
+    speed.write(given.runs / f"speed-{given.threads}.json", told, lines)
+    print("\n\n".join(page.speeds(given.runs)))
 
 
 if __name__ == "__main__":

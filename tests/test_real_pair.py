@@ -1,4 +1,4 @@
-"""The script behind docs/real_models.md, on the small world: its sets, and figures that agree with the package's own."""
+"""The script behind docs/real_models.md, on the small world: its sets, and that its figures are the package's own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real import kinds, measures, page
+from real import kinds, measures, page, speed
 
+from ownwords.generation.config import GenerateConfig
 from ownwords.rsd.columns import FORCED, STUDENT
 from ownwords.suitability.scores import set_rsr
 from ownwords.traces.store import Store
@@ -92,3 +93,15 @@ def test_intervals_know_what_none_of_a_few_can_rule_out():
     assert (same.value, same.low, same.high) == (0, 0, 0)
     (moved,) = measures.differences(measures.Sums(sums.tops_PM + 1, ones), sums)
     assert (moved.value, moved.low, moved.high) == pytest.approx((1, 1, 1))
+
+
+def test_speed_counts_what_was_written(tmp_path):
+    config = GenerateConfig(run=tmp_path / "run", problems="world:size=1,seed=77", opening="")
+    lines = list(speed.measure(config, [2], tokens=8, repetitions=2))
+    assert [(line.batch, line.arm) for line in lines] == [(2, "none"), (2, "auto")]
+    plain, auto = lines
+    assert plain.per_block == 1 and np.isnan(plain.kept) and plain.ratio.value == 1
+    assert 1 < auto.per_block <= 8 and 0 < auto.kept <= 1
+    assert all(0 < line.added.value < 1 for line in lines)
+    speed.write(tmp_path / "speed-1.json", "here", lines)
+    assert "### Speed: here" in "\n".join(page.speeds(tmp_path))

@@ -15,6 +15,7 @@ from ownwords.suitability.files import Scores
 from ownwords.suitability.teachers import compare
 from ownwords.traces.spans import printable
 from ownwords.traces.store import Store
+from real import speed
 from real.kinds import Kind, implausible, refused
 from real.measures import MEASURES, Sums, differences, intervals, sums
 from real.studies import SETS, STUDIES, times
@@ -33,6 +34,31 @@ def tables(runs: Path) -> Iterator[str]:
             yield from _pilot(name, runs / name)
     yield from _kinds(runs)
     yield from _suitability(runs)
+    yield from speeds(runs)
+
+
+def speeds(runs: Path) -> Iterator[str]:
+    """What `speed` has measured, a table per number of threads."""
+    for path in sorted(runs.glob("speed-*.json")):
+        told, peak, lines = speed.read(path)
+        rows = [
+            [f"{line.batch}, {line.arm}", f"{line.speed:.2f}", said(line.ratio, ".2f"), f"{line.per_block:.2f}",
+             "-" if math.isnan(line.kept) else f"{100 * line.kept:.0f} %", said(line.added, ".1%")]
+            for line in lines
+        ]  # fmt: skip
+        yield f"### Speed: {told}"
+        yield table(
+            [
+                "batch, drafts",
+                "tokens/s",
+                "against none",
+                "tokens per teacher pass",
+                "drafts kept",
+                "beyond the models",
+            ],
+            rows,
+        )
+        yield f"Peak memory {peak:.1f} GiB."
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

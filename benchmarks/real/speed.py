@@ -8,6 +8,7 @@ compared is the ratio within a repetition. Not timed: loading, reading the promp
 from __future__ import annotations
 
 import copy
+import json
 import math
 import random
 import resource
@@ -15,7 +16,8 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ from ownwords.engines.local import LocalEngine, Work
 from ownwords.engines.pace import Pace
 from ownwords.evaluation.intervals import LEVEL, Interval
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, _request, prepare
+from ownwords.generation.run import Prepared, _request, prepare, spelling
 
 ARMS = {"none": 0, "auto": None}
 EACH = 4
@@ -70,8 +72,9 @@ def measure(config: GenerateConfig, batches: list[int], tokens: int, repetitions
     prepared = prepare(replace(config, max_tokens=tokens))
     for batch in batches:
         engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
-        )
+            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity,
+            None, *spelling(prepared.alignment),
+        )  # fmt: skip
         paces = {arm: Pace(length, longest=engine.pace.longest) for arm, length in ARMS.items()}
         spent: dict[str, list[Spent]] = {arm: [] for arm in ARMS}
         for repetition in range(repetitions + 1):
@@ -145,8 +148,21 @@ def _mean(values: list[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def write(path: Path, told: str, lines: list[Line]) -> None:
+    """Keep the figures, with what they were measured on and the peak memory of this process (GiB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"told": told, "peak": peak, "lines": [asdict(line) for line in lines]}, indent=1))
+
+
+def read(path: Path) -> tuple[str, float, list[Line]]:
+    """(what it was measured on, peak GiB, the lines)"""
+    found = json.loads(path.read_text())
+    lines = [
+        Line(**{**line, "ratio": Interval(**line["ratio"]), "added": Interval(**line["added"])})
+        for line in found["lines"]
+    ]
+    return found["told"], found["peak"], lines
 
 
 def threads(number: int) -> None:
