@@ -47,7 +47,8 @@ def options() -> argparse.Namespace:
     one.add_argument("--study", default="gsm8k", help="whose sets are scored")
     one.add_argument("--sample", type=int, default=30, help="traces of each set")
     one.add_argument("--longest", type=int, default=1500, help="tokens: longer long traces are left out")
-    commands.add_parser("table", parents=[runs])
+    one = commands.add_parser("table", parents=[runs])
+    one.add_argument("--page", type=Path, help="put them into this Markdown file, between its two marks")
     one = commands.add_parser("verdicts", parents=[runs])
     one.add_argument("--set", default="gsm8k/rsd")
     one.add_argument("--count", type=int, default=20)
@@ -74,8 +75,10 @@ def main() -> int:
     elif given.command == "score":
         score(given)
     elif given.command == "table":
-        for part in page.tables(given.runs):
-            print(part + "\n", flush=True)
+        text = "\n\n".join(page.tables(given.runs))
+        print(text)
+        if given.page:
+            page.put(text, given.page)
     elif given.command == "verdicts":
         verdicts(given.runs / given.set, given.count)
     else:

@@ -75,9 +75,15 @@ def test_refusals_are_counted_once(runs):
     assert sum(kind.share.value for kind in found[:-1]) == pytest.approx(1)
 
 
-def test_the_page_has_a_table_of_every_part(runs):
-    done = subprocess.run([sys.executable, SCRIPT, "table", "--runs", runs], capture_output=True, text=True)
+def test_the_page_has_a_table_of_every_part(runs, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("before\n" + "\nold\n".join(page.MARKS) + "\nafter\n")
+    command = [sys.executable, SCRIPT, "table", "--runs", runs, "--page", path]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    written = path.read_text()
+    assert done.stdout.strip() in written and "old" not in written
+    assert written.startswith("before\n") and written.endswith("after\n")
     for part in ("### gsm8k: 8 problems", "RSD - student alone", "### Refused in gsm8k", "### Sets under world"):
         assert part in done.stdout
 

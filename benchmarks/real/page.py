@@ -21,6 +21,8 @@ from real.measures import MEASURES, Sums, differences, intervals, sums
 from real.studies import SETS, STUDIES, times
 from real.suitability import LONG, run_rows
 
+MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
+"""what stands between them in a page is replaced"""
 SHARES = [measure.share for measure in MEASURES]
 
 
@@ -59,6 +61,15 @@ def speeds(runs: Path) -> Iterator[str]:
             rows,
         )
         yield f"Peak memory {peak:.1f} GiB."
+
+
+def put(text: str, path: Path) -> None:
+    """Put the tables into a page. Raises ValueError if it lacks the marks."""
+    before, begin, rest = path.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"{path} has no place for the tables: expected the lines {MARKS[0]} and {MARKS[1]}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -205,12 +216,11 @@ def _suitability(runs: Path) -> Iterator[str]:
     for path in sorted((runs / "scores").glob("*/*/scores.parquet")):
         student, made = path.parent.parent.name, path.parent.name
         sets.setdefault(student, {})[made] = Scores.read(path.parent).traces()
-    for name in SETS:
-        run = runs / "gsm8k" / name
+    for run in (runs / study / name for study in STUDIES for name in SETS):
         if (run / "traces.sqlite").is_file():
             with Store.read(run) as store:
                 student = Path(store.config["student"]).name
-            sets.setdefault(student, {})[f"gsm8k-{name}"] = run_rows(run)
+            sets.setdefault(student, {})[f"{run.parent.name}-{run.name}"] = run_rows(run)
     for student, of in sets.items():
         if len(of) < 2:
             continue
