@@ -17,6 +17,7 @@ import argparse
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -25,7 +26,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 INTERRUPTED = 130
 
 
-def options() -> argparse.Namespace:
+def options(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     runs = argparse.ArgumentParser(add_help=False)
@@ -55,13 +56,13 @@ def options() -> argparse.Namespace:
     one = commands.add_parser("speed", parents=[runs, models])
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--batches", type=int, nargs="+", default=[1, 8])
-    one.add_argument("--tokens", type=int, default=48, help="that each row writes per repetition")
+    one.add_argument("--tokens", type=int, default=32, help="that each row writes per repetition")
     one.add_argument("--repetitions", type=int, default=4)
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
-def main() -> int:
-    given = options()
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = options(arguments)
     from real import page, studies
 
     if given.command == "make":

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from real import kinds, measures, page, speed
+import real_pair
+from real import kinds, measures, page, speed, studies
 
 from ownwords.generation.config import GenerateConfig
 from ownwords.rsd.columns import FORCED, STUDENT
 from ownwords.suitability.scores import set_rsr
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
-
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "real_pair.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +26,16 @@ def runs(tmp_path_factory) -> Path:
     (folder / "gsm8k" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     given = ["--data", folder, "--study", "gsm8k", "--dtype", "float32", "--max-tokens", "120", "--batch", "8"]
     for _ in range(2):  # the second start finds everything made
-        done = subprocess.run(
-            [sys.executable, SCRIPT, "make", "--runs", folder / "runs", *given],
-            capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert f"ownwords generate --run {folder / 'runs' / 'gsm8k' / 'student'}" in done.stdout
-    assert "--teacher none" in done.stdout and "--gate never" in done.stdout
+        assert real_pair.main(["make", "--runs", str(folder / "runs"), *map(str, given)]) == 0
     return folder / "runs"
+
+
+def test_a_set_is_what_generate_makes(runs):
+    with Store.read(runs / "gsm8k" / "student") as store:
+        config = store.config
+    assert (config["gate"], config["teacher"], config["attempts"]) == ("never", "none", 1)
+    line = studies.command(GenerateConfig(run=runs, gate="never", teacher="none", problems="a b", batch=8))
+    assert line == f"ownwords generate --run {runs} --problems 'a b' --teacher none --gate never --batch 8"
 
 
 def test_figures_are_those_of_the_summary(runs):
@@ -75,17 +73,15 @@ def test_refusals_are_counted_once(runs):
     assert sum(kind.share.value for kind in found[:-1]) == pytest.approx(1)
 
 
-def test_the_page_has_a_table_of_every_part(runs, tmp_path):
+def test_the_page_has_a_table_of_every_part(runs, tmp_path, capsys):
     path = tmp_path / "page.md"
-    path.write_text("before\n" + "\nold\n".join(page.MARKS) + "\nafter\n")
-    command = [sys.executable, SCRIPT, "table", "--runs", runs, "--page", path]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    written = path.read_text()
-    assert done.stdout.strip() in written and "old" not in written
+    path.write_text("before\n" + "\nwhat was there\n".join(page.MARKS) + "\nafter\n")
+    assert real_pair.main(["table", "--runs", str(runs), "--page", str(path)]) == 0
+    written, told = path.read_text(), capsys.readouterr().out
+    assert told.strip() in written and "what was there" not in written
     assert written.startswith("before\n") and written.endswith("after\n")
     for part in ("### gsm8k: 8 problems", "RSD - student alone", "### Refused in gsm8k", "### Sets under world"):
-        assert part in done.stdout
+        assert part in told
 
 
 def test_intervals_know_what_none_of_a_few_can_rule_out():
@@ -101,8 +97,10 @@ def test_intervals_know_what_none_of_a_few_can_rule_out():
     assert (moved.value, moved.low, moved.high) == pytest.approx((1, 1, 1))
 
 
-def test_speed_counts_what_was_written(tmp_path):
-    config = GenerateConfig(run=tmp_path / "run", problems="world:size=1,seed=77", opening="")
+def test_speed_counts_what_was_written(runs, tmp_path):
+    with Store.read(runs / "gsm8k" / "rsd") as store:
+        made = store.config
+    config = GenerateConfig(run=runs / "gsm8k" / "rsd", problems=made["problems"], max_tokens=made["max_tokens"])
     lines = list(speed.measure(config, [2], tokens=8, repetitions=2))
     assert [(line.batch, line.arm) for line in lines] == [(2, "none"), (2, "auto")]
     plain, auto = lines

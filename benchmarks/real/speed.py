@@ -1,8 +1,9 @@
 """Tokens per second with drafts and without, and how much of a step is the two models' own.
 
-One engine reads the prompts once; the arms then take turns on the same rows: each repetition decodes so many tokens of
-every row without drafts and with the length that the engine chooses, in changing order, with new noise. What is
-compared is the ratio within a repetition. Not timed: loading, reading the prompts, judging.
+Rows go on from the middle of traces that a run has: the beginnings of answers are alike, and drafts too good there. One
+engine reads them once; the arms then take turns on the same rows: each repetition decodes so many tokens of every row
+without drafts and with the length that the engine chooses, in changing order, with new noise. What is compared is the
+ratio within a repetition. Not timed: loading, reading, judging.
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import stats
 
-from ownwords.engines.local import LocalEngine, Work
+from ownwords.engines.local import LocalEngine, Request, Work
 from ownwords.engines.pace import Pace
 from ownwords.evaluation.intervals import LEVEL, Interval
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, _request, prepare, spelling
+from ownwords.generation.run import Prepared, prepare
+from ownwords.rsd.noise import attempt_noise
+from ownwords.traces.store import Store
 
 ARMS = {"none": 0, "auto": None}
-EACH = 4
-"""attempts at each problem, as `ownwords generate` makes them"""
+TRACES = 8
+"""of the run, that rows go on from"""
 
 
 @dataclass
@@ -68,40 +73,53 @@ class Line:
 
 
 def measure(config: GenerateConfig, batches: list[int], tokens: int, repetitions: int) -> Iterator[Line]:
-    """Lines as they come. `tokens`: how many each row writes per repetition and arm."""
-    prepared = prepare(replace(config, max_tokens=tokens))
+    """Lines as they come. `config`: of a run that has been made, by two models of one vocabulary; `tokens`: how many
+    each row writes per repetition and arm."""
+    prepared = prepare(config)
+    requests = middles(prepared)
     for batch in batches:
         engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity,
-            None, *spelling(prepared.alignment),
-        )  # fmt: skip
+            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
+        )
         paces = {arm: Pace(length, longest=engine.pace.longest) for arm, length in ARMS.items()}
         spent: dict[str, list[Spent]] = {arm: [] for arm in ARMS}
         for repetition in range(repetitions + 1):
+            rows = [
+                replace(requests[i % len(requests)], noise=attempt_noise(i, "speed", 0, tokens))
+                for i in range(repetition * batch, (repetition + 1) * batch)
+            ]
             for arm in random.Random(repetition).sample([*ARMS], len(ARMS)):
                 engine.pace = paces[arm]  # what it has learned is kept, as in a run
-                one = decode(prepared, engine, batch, repetition)
+                engine.admit(rows, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests})
+                one = decode(engine, [prepared.teacher.model, prepared.student.model])
                 if repetition:  # the first is for warming up
                     spent[arm].append(one)
         for arm in ARMS:
             yield _line(batch, arm, spent)
 
 
-def decode(prepared: Prepared, engine: LocalEngine, batch: int, repetition: int) -> Spent:
-    """Every row writes its tokens; the rows of another repetition are other attempts at the same problems."""
-    asked = [
-        _request(prepared, prepared.problems[i // EACH % len(prepared.problems)], repetition * EACH + i % EACH)
-        for i in range(batch)
-    ]
-    engine.admit(asked, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in asked})  # and keep them read
+def middles(prepared: Prepared) -> list[Request]:
+    """The first traces of the run up to their middle, as prompts."""
+    requests = []
+    with Store.read(prepared.config.run) as store:
+        for trace in islice(store.traces(), TRACES):
+            half = trace.token_ids[: len(trace.token_ids) // 2].tolist()
+            theirs, ours = prepared.pair(trace.problem_id, trace.attempt)
+            key = trace.problem_id, trace.attempt
+            requests.append(Request(key, key, [*theirs, *half], [*ours, *half], np.empty((0, 4))))
+    return requests
+
+
+def decode(engine: LocalEngine, models: list[Any]) -> Spent:
+    """Every row in the engine writes its tokens."""
     before = copy.copy(engine.work)
-    with within([prepared.teacher.model, prepared.student.model]) as models:
+    with within(models) as spent:
         started = time.perf_counter()
         while engine.rows:
             engine.step()
         seconds = time.perf_counter() - started
     done = {name: value - getattr(before, name) for name, value in vars(engine.work).items()}
-    return Spent(seconds, models[0], Work(**done))
+    return Spent(seconds, spent[0], Work(**done))
 
 
 @contextmanager
