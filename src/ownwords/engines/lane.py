@@ -96,36 +96,38 @@ class Lane:
         B, T = ids_BT.shape
         assert len(self.lengths) == B
         if self.recurrent and self.rewinds:
-            self._settle()
+            self.settle()
+            if self.trail.settled:  # a block begins
+                for layer in self.recurrent:
+                    layer.save(B)
+                self.trail.mark(self.lengths)
             self.trail.fed.append(ids_BT)
         logits_BTV = self._pass(self.model, self.cache, ids_BT, self.lengths)
         self.lengths = [n + T for n in self.lengths]
         return logits_BTV
 
     def rewind(self, lengths: list[int]) -> None:
-        """Set the rows back to these lengths: what lies beyond is masked from now on, and written over; states are
-        made again before the next tokens are fed. A model with states can go back to where the last rewind, or the
-        last admission of a row, left its rows."""
+        """Set the rows back to these lengths: what lies beyond is masked from now on, and written over; `settle` brings
+        states back. A model with states can go back to where the last rewind, or the last admission of a row, left its
+        rows."""
         assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
         assert self.rewinds or not self.recurrent or lengths == self.lengths
         self.lengths = list(lengths)
         self.trail.settled = True
 
-    def _settle(self) -> None:
-        """Bring the states to where the rows are, and remember them where a block begins."""
+    @torch.inference_mode()
+    def settle(self) -> None:
+        """Bring the states to where the rows are. `feed` does so too; whoever takes the time of a block does it before
+        the next one."""
         rows, saved, ids = self.trail.behind(self.lengths)
-        if rows and self.convolves:
-            for layer in self.recurrent:
-                layer.recall(rows, saved, [len(piece) for piece in ids])
-        elif rows:
-            for layer in self.recurrent:
-                layer.restore(rows, saved)
-            starts = [self.lengths[row] - len(piece) for row, piece in zip(rows, ids, strict=True)]
-            self._read(self.cache, rows, starts, ids)
-        if self.trail.settled:
-            for layer in self.recurrent:
-                layer.save(len(self.lengths))
-            self.trail.mark(self.lengths)
+        if not rows:
+            return
+        counts = [len(piece) for piece in ids]
+        for layer in self.recurrent:
+            layer.recall(rows, saved, counts) if self.convolves else layer.restore(rows, saved)
+        if not self.convolves:
+            self._read(self.cache, rows, [self.lengths[row] - n for row, n in zip(rows, counts, strict=True)], ids)
+        self.trail.forget()
 
     def _read(self, cache: SlotCache, rows: Sequence[int], starts: Sequence[int], ids: Sequence[Sequence[int]]) -> None:
         """Read sequences of any lengths, without padding, into these rows from these positions on."""

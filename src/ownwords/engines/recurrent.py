@@ -153,6 +153,10 @@ class Trail:
         """The states of rows of these lengths have just been saved."""
         self.marks, self.fed, self.settled = list(enumerate(lengths)), [], False
 
+    def forget(self) -> None:
+        """The rows have gone all the way back."""
+        self.marks, self.fed, self.settled = [None] * len(self.marks), [], True
+
     def behind(self, lengths: Sequence[int]) -> tuple[list[int], list[int], list[list[int]]]:
         """(rows, saved, ids): the rows that now are shorter than they have been fed, where their states were saved, and
         the ids to be read from there."""
