@@ -24,6 +24,7 @@ from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
+from ownwords.suitability.forward import Sample, Scorer
 
 V = 100
 NAMED = ["qwen3_5_text", "qwen3_next", "lfm2", "falcon_h1", "granitemoehybrid", "bamba", "mamba2"]
@@ -258,3 +259,14 @@ def test_states_that_stay_behind_are_noticed(forgotten, monkeypatch):
     monkeypatch.setattr(RecurrentLayer, forgotten, lambda *args: None)
     with pytest.raises(ValueError, match="through the slot cache"):
         check_architecture(model, capacity=64, name="it")
+
+
+@pytest.mark.parametrize("name", ["qwen3_5_text", "lfm2", "mamba2"])
+def test_scores_of_a_padded_batch(name):
+    """`ownwords score` pads to the right without a mask: a state, too, knows nothing of what comes later."""
+    model, generator = small_model(name), np.random.default_rng(0)
+    samples = [Sample(generator.integers(0, V, p), generator.integers(0, V, n)) for p, n in ((3, 40), (1, 7), (20, 70))]
+    for sample, scores in zip(samples, Scorer(model, None, name).score(samples), strict=True):
+        ids, tokens = [*sample.prompt_ids.tolist(), *sample.token_ids.tolist()], sample.token_ids
+        heard = log_p(model, ids)[len(sample.prompt_ids) - 1 : -1]
+        np.testing.assert_allclose(scores.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)

@@ -123,9 +123,12 @@ class Lane:
         if not rows:
             return
         counts = [len(piece) for piece in ids]
-        for layer in self.recurrent:
-            layer.recall(rows, saved, counts) if self.convolves else layer.restore(rows, saved)
-        if not self.convolves:
+        if self.convolves:
+            for layer in self.recurrent:
+                layer.recall(rows, saved, counts)
+        else:
+            for layer in self.recurrent:
+                layer.restore(rows, saved)
             self._read(self.cache, rows, [self.lengths[row] - n for row, n in zip(rows, counts, strict=True)], ids)
         self.trail.forget()
 
