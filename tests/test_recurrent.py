@@ -109,12 +109,27 @@ def test_rows_of_unequal_progress_are_refilled_and_rewound(family):
     errors.append(rows.feed(2))
     rows.admit({3: 2})  # into a slot that another sequence has left
     errors += [rows.feed(2), rows.feed(7)]
-    assert max(errors) < 1e-4, errors
+    assert max(errors) < 2e-3, errors
 
     for layer in rows.lane.recurrent:  # and this would not go unnoticed
         for states in layer.held.values():
             states.zero_()
-    assert rows.feed(3) > 1e-3
+    assert rows.feed(3) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["qwen3_5_text", "lfm2"])
+def test_rows_of_which_nothing_was_read_before_are_rewound(name):
+    """Prompts of one token in a new lane: there are no states yet; and a row that ends in the middle of a block."""
+    rows = Rows(small_model(name), [30, 30, 30])
+    rows.admit({0: 1, 1: 1, 2: 1})
+    rows.feed(2, wrong=2)
+    rows.lane.rewind([0, 1, 2])
+    errors = [rows.feed(1), rows.feed(2)]
+    rows.release(0)
+    errors += [rows.feed(1), rows.feed(3)]
+    rows.lane.rewind([n - 2 for n in rows.lane.lengths])
+    errors.append(rows.feed(2))
+    assert max(errors) < 1e-4, errors
 
 
 def test_a_lane_that_is_never_rewound_keeps_one_state():
