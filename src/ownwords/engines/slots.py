@@ -125,12 +125,45 @@ class HybridLayer(RecurrentLayer, SlotLayer):
         return SlotLayer.bytes_per_slot(self, capacity) + RecurrentLayer.bytes_per_slot(self, capacity)
 
 
+class IndexedLayer(SlotLayer):
+    """A layer that keeps the keys of an index besides, by which it chooses what to attend to (DeepSeek-V3.2)."""
+
+    def __init__(self, slots: int, capacity: int):
+        super().__init__(slots, capacity)
+        self.index = SlotLayer(slots, capacity)
+
+    def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
+        super().begin(rows, rows_B1, positions_BT, extent)
+        self.index.begin(rows, rows_B1, positions_BT, extent)
+
+    def update_indexer(self, keys_BTD: torch.Tensor) -> torch.Tensor:
+        """The index has no values; returns its first `extent` keys."""
+        keys_BHTD = keys_BTD[:, None]
+        return self.index.update(keys_BHTD, keys_BHTD[..., :0])[0][:, 0]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        super().move(source, target, length)
+        self.index.move(source, target, length)
+
+    def take(self, row: int, length: int) -> tuple:
+        return super().take(row, length), self.index.take(row, length)
+
+    def put(self, row: int, prefix: tuple) -> None:
+        super().put(row, prefix[0])
+        self.index.put(row, prefix[1])
+
+    def bytes_per_slot(self, capacity: int) -> int:
+        return super().bytes_per_slot(capacity) + self.index.bytes_per_slot(capacity)
+
+
 def make_layer(kind: str, slots: int, capacity: int) -> SlotLayer | RecurrentLayer:
     """The slots of a layer of this kind, one of the names in a configuration's `layer_types`."""
     if kind in ("linear_attention", "conv"):
         return RecurrentLayer(slots)
     if kind in ("hybrid", "hybrid_sliding"):
         return HybridLayer(slots, capacity)
+    if kind == "indexed_attention":
+        return IndexedLayer(slots, capacity)
     return SlotLayer(slots, capacity)
 
 

@@ -30,7 +30,7 @@ SIZES: dict[str, object] = {
     **dict(n_group=1, topk_group=1, first_k_dense_replace=1, num_dense_layers=1, zero_expert_num=2),
     # multi-head latent attention, whose keys and values differ in size; sparse attention by an index
     **dict(q_lora_rank=16, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=12, qk_head_dim=16),
-    **dict(index_n_heads=2, index_head_dim=8, index_topk=16),
+    **dict(index_n_heads=16, index_head_dim=8, index_topk=16),
     # recurrent layers
     **dict.fromkeys(["mamba_n_heads", "mamba_num_heads", "n_mamba_heads", "linear_num_value_heads"], 4),
     **dict.fromkeys(["mamba_d_head", "mamba_head_dim", "mamba_headdim"], 16),
