@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import multiprocessing
 import os
@@ -16,12 +17,14 @@ import yaml
 from conftest import make
 from gguf import RopeScalingType
 from gguf_files import F16, F32, write_gguf
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from ownwords.generation import gguf
 from ownwords.generation.gguf import converted, end_ids, kept_as, llama3
 from ownwords.generation.models import load, load_tokenizer
 from ownwords.traces.paths import TEMPORARY, cache_folder
+from ownwords.training.merge import merge
 from ownwords.vocabulary import Vocabulary
 
 SHAPE = dict(
@@ -257,6 +260,23 @@ def test_a_cache_that_cannot_be_written_is_told(file, tmp_path, monkeypatch):
     monkeypatch.setenv("OWNWORDS_CACHE", str(tmp_path / "taken"))
     with pytest.raises(ValueError, match="name another OWNWORDS_CACHE"):
         converted(str(file), "it")
+
+
+@pytest.mark.filterwarnings("ignore:Could not find a config file in")
+def test_an_adapter_of_a_file_names_the_file(file, tmp_path, world):
+    """It is loaded with the file, its record is of both, and it is merged into a model of its own."""
+    found = load(str(file), "student", "cpu", "float32")
+    adapted = get_peft_model(found.model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    found.tokenizer.save_pretrained(tmp_path / "adapter")
+    named = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == str(file)
+    again = load(str(tmp_path / "adapter"), "teacher", "cpu", "float32")
+    assert again.fingerprint not in (found.fingerprint, world.fingerprint)
+    merge(tmp_path / "adapter", tmp_path / "merged")
+    merged = load(str(tmp_path / "merged"), "student", "cpu", "float32")
+    assert (logits(again.model) - logits(world.model)).abs().max() > 0.1
+    assert (logits(again.model) - logits(merged.model)).abs().max() < 1e-3
 
 
 def test_a_run_of_files_makes_the_traces_of_the_models_in_them(file, tmp_path, world):

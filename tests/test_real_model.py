@@ -34,7 +34,7 @@ PROBLEMS = (
     ("A pen costs 2 dollars. How many dollars do 4 pens cost?", "8", "4 * 2 = 8. They cost \\boxed{8} dollars."),
 )
 DTYPES = ("float32", "bfloat16")
-SETTINGS = dict(attempts=1, max_tokens=48, repetition_window=0, max_fallback=1.0)
+SETTINGS = dict(attempts=1, max_tokens=40, repetition_window=0, max_fallback=1.0)
 END = 2
 """<|im_end|>"""
 
@@ -71,7 +71,7 @@ def whole(request, here, smollm2):
     both = ("--teacher-dtype", dtype, "--student-dtype", dtype)
     ownwords(
         "generate", "--run", run / "traces", "--teacher", smollm2, "--student", smollm2, "--problems",
-        here / "problems.jsonl", "--privileged", "solution", "--attempts", 1, "--max-tokens", 48,
+        here / "problems.jsonl", "--privileged", "solution", "--attempts", 1, "--max-tokens", 40,
         "--repetition-window", 0, "--max-fallback", 1, *both,
     )  # fmt: skip
     ownwords("score", run / "traces", "--student", smollm2, "--out", run / "scores", "--dtype", dtype)
@@ -82,7 +82,7 @@ def whole(request, here, smollm2):
     )  # fmt: skip
     ownwords(
         "eval", "--run", run / "eval", "--benchmark", here / "problems.jsonl", "--model", run / "tuned", "--greedy",
-        "--max-tokens", 32, "--model-dtype", dtype,
+        "--max-tokens", 24, "--model-dtype", dtype,
     )  # fmt: skip
     return SimpleNamespace(run=run, dtype=dtype)
 
@@ -131,8 +131,8 @@ def test_the_student_writes_under_a_tuned_copy_of_itself(under_tuned):
 
 
 def test_stored_logprobs_equal_a_plain_re_scoring(whole, under_tuned, smollm2):
-    """By a plain pass of `transformers`. In float32 within 2e-3 nats. In bfloat16 within what rounding explains: the
-    mean difference is at most twice that between a plain pass in bfloat16 and one of the same weights in float32."""
+    """By a plain pass of `transformers`. In float32 within 5e-4 nats. In bfloat16 within what rounding explains: the
+    mean difference is at most three times that of a plain pass in bfloat16 from one of the same weights in float32."""
     prepared, traces = under_tuned
     plain = SimpleNamespace(model=AutoModelForCausalLM.from_pretrained(converted(smollm2, "it"), dtype=whole.dtype))
     exact = SimpleNamespace(model=AutoModelForCausalLM.from_pretrained(converted(smollm2, "it"), dtype="float32"))
@@ -146,8 +146,8 @@ def test_stored_logprobs_equal_a_plain_re_scoring(whole, under_tuned, smollm2):
         planted.append(np.roll(trace.student_logprob, 1) - again)
     error, noise, wrong = (np.abs(np.concatenate(found)) for found in (errors, rounding, planted))
     print(f"{whole.dtype}: mean {error.mean():.2g}, largest {error.max():.2g}; rounding {noise.mean():.2g}")
-    assert error.max() < 2e-3 if whole.dtype == "float32" else error.mean() < 2 * noise.mean()
-    assert wrong.mean() > max(0.1, 4 * noise.mean()), "an off-by-one in the record goes unnoticed"
+    assert error.max() < 5e-4 if whole.dtype == "float32" else error.mean() < 3 * noise.mean()
+    assert wrong.mean() > max(0.1, 6 * noise.mean()), "an off-by-one in the record goes unnoticed"
 
 
 def test_drafts_change_no_token_in_float32(whole, under_tuned, here, smollm2):

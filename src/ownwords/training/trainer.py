@@ -6,6 +6,7 @@ gradient checkpointing by default, a model card of its own. The one thing added 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def make_trainer(
         report_to=config.report_to or "none",
         run_name=config.out.name,
     )
+    # the vocabulary stays as it is, and a GGUF file has none that peft could look at
+    warnings.filterwarnings("ignore", message="Could not find a config file in")
     trainer = TraceTrainer(
         model=student.model,
         args=arguments,
