@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from conftest import make, random_model
+from huggingface_hub import RepoCard
 from test_faults import ended
 from test_store import CONFIG, IDENTITY, VERSIONS, content
 from test_store import make as random_attempt
@@ -27,6 +28,7 @@ from ownwords.generation.run import prepare
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype, soft_targets
+from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
 from ownwords.traces.salvage import salvage
 from ownwords.traces.soft import Overlap, pack, token_bytes, unpack
@@ -115,12 +117,12 @@ def spell(token: int) -> tuple[int, ...]:
     return (6, 7) if token == 39 else (int(TEACHER_OF[token]),)
 
 
-def attempts(teacher, student, d: int | None, slots: int, two_vocabularies: bool = False) -> dict[int, dict]:
+def attempts(teacher, student, d: int | None, slots: int, two_vocabularies=False, spelled=None) -> dict[int, dict]:
     """Columns of 8 attempts with prompts of unequal length and forced openings."""
     alone, foreign = teacher is None, {"spell": spell, "longest_spelling": 2} if two_vocabularies else {}
     rules = Rules(
         teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0), soft_targets=K,
-        teacher_of_V=TEACHER_OF if two_vocabularies else None,
+        teacher_of_V=TEACHER_OF if two_vocabularies else None, spelled=spelled,
     )  # fmt: skip
     engine = LocalEngine(teacher, student, rules, Stops(frozenset([3]), 1.0, 0), slots, 96, d, **foreign)
     waiting, finished = [], {}
@@ -190,6 +192,19 @@ def test_they_equal_a_plain_rescoring_whatever_is_drafted_ahead(models, d, slots
         assert agrees(columns["soft"], log_p, log_q)
         assert not agrees(columns["soft"][1:], log_p[:-1], log_q[:-1]), "an off-by-one goes unnoticed"
         assert not agrees(columns["soft"], log_q, log_p), "the two models can be exchanged"
+
+
+def test_products_along_a_spelling_are_in_them(models):
+    """The student's 39 is two of the teacher's: they give it a probability, and the record of the written token says
+    the same of every token."""
+    found = attempts(*models, 0, 4, two_vocabularies=True, spelled=Spelled.of({39: (1, 2)}))
+    said = 0
+    for columns in found.values():
+        for token, own, soft in zip(columns["token_ids"], columns["teacher_logprob"], columns["soft"], strict=True):
+            at = np.flatnonzero(soft["ids"] == token)
+            assert np.allclose(soft["teacher"][at], own, rtol=2 * HALF, atol=1e-3)
+            said += int((soft["teacher"][soft["ids"] == 39] > -np.inf).sum())
+    assert said > 3
 
 
 def test_a_student_alone_has_its_own(models):
@@ -418,6 +433,14 @@ def test_the_union_is_all_that_was_kept(exported):
             assert row["target_ids"][t] == soft["ids"][:n].tolist()
             assert row["teacher_logprobs"][t] == soft["teacher"][:n].tolist()
             assert row["student_logprobs"][t] == soft["student"][:n].tolist()
+
+
+def test_the_card_tells_of_them_and_how_to_load_them(exported):
+    card = RepoCard.load(exported[1] / "README.md")
+    names = [f"soft_{layout}" for layout in ("union", "trl", "axolotl", "distillkit")]
+    assert [c["config_name"] for c in card.data.configs] == ["problems", "sft", "tokens", *names]
+    assert all(f"{name} = load_dataset(" in card.text and f"* `{name}` (" in card.text for name in names)
+    assert "--soft-targets 4" in card.text
 
 
 def test_an_export_is_replaced_with_all_that_belongs_to_it(exported, tmp_path):

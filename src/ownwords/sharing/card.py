@@ -24,6 +24,8 @@ TABLES = {
     "sft": "a row per selected trace: `input_ids`, `labels` and `completion_mask`, for TRL's `SFTTrainer` as they are",
     "tokens": "a row per attempt: for each token its id, who wrote it (0 teacher, 1 student, 2 forced), both models' "
     "log-probabilities, the student's rank, the pass mass of the gate and the likeliest refused proposal",
+}
+SOFT_TABLES = {
     "soft_union": "a row per selected trace: for each token the likeliest ids of both models, and both models' "
     "log-probabilities of each",
     "soft_trl": "a row per selected trace: for each token the teacher's likeliest ids with log-probabilities, as TRL's "
@@ -45,7 +47,7 @@ def data_card(store: Store, rows: Mapping[str, int], title: str, licence: str = 
         size_categories=_size(rows["tokens"]),
         configs=[  # a table without rows is one that `datasets` refuses to load
             {"config_name": name, "data_files": f"{name}.parquet", **({"default": True} if name == "problems" else {})}
-            for name in TABLES
+            for name in {**TABLES, **SOFT_TABLES}
             if rows.get(name)
         ],
     )
@@ -148,8 +150,9 @@ def _statistics(summary: Summary, rows: Mapping[str, int]) -> list[list[str]]:
 
 
 def _loading(title: str, rows: Mapping[str, int]) -> str:
-    lines = [f'{name} = load_dataset("{title}", "{name}", split="train")' for name in TABLES if rows.get(name)]
-    what = "\n".join(f"* `{name}` ({rows[name]:,} rows): {text}." for name, text in TABLES.items() if name in rows)
+    made = {name: text for name, text in {**TABLES, **SOFT_TABLES}.items() if name in rows}
+    lines = [f'{name} = load_dataset("{title}", "{name}", split="train")' for name in made if rows[name]]
+    what = "\n".join(f"* `{name}` ({rows[name]:,} rows): {text}." for name, text in made.items())
     return "```python\nfrom datasets import load_dataset\n\n" + "\n".join(lines) + f"\n```\n\n{what}"
 
 

@@ -9,8 +9,9 @@ from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
 from ownwords.sharing.card import TABLES
 
-FILES = ("README.md", *(f"{table}.parquet" for table in TABLES), "soft_distillkit.yaml")
-"""what is uploaded of an export; its JSONL files say the same again"""
+FILES = ("README.md", *(f"{table}.parquet" for table in TABLES))
+"""what is uploaded of an export, beside its soft targets; its JSONL files say the same again"""
+SOFT = "soft_*"
 
 
 def check_hub(repo: str, overwrite: bool) -> None:
@@ -44,7 +45,8 @@ def push(folder: Path, repo: str) -> str:
             folder_path=folder,
             repo_id=repo,
             repo_type="dataset",
-            allow_patterns=[*FILES],
+            allow_patterns=[*FILES, SOFT],
+            delete_patterns=SOFT,  # of an earlier export, which would not belong to this one's traces
             commit_message="Traces made with ownwords",
         )
     except (OSError, ValueError, HTTPError) as error:
