@@ -46,7 +46,7 @@ import torch  # noqa: E402
 from common import Prepared, machine, pair, spread  # noqa: E402
 
 from ownwords.engines.local import LocalEngine, Request  # noqa: E402
-from ownwords.engines.threads import threads_at_first  # noqa: E402
+from ownwords.engines.threads import cores  # noqa: E402
 from ownwords.generation.run import AHEAD, _request  # noqa: E402
 
 LOADS = {
@@ -97,7 +97,7 @@ def stop(process: subprocess.Popen) -> None:
 
 def speed(prepared: Prepared, batch: int, threads: int | None, seconds: float) -> tuple[float, float]:
     """(tokens per second, share of the blocks' time with one thread) over so many seconds; None for the choice."""
-    torch.set_num_threads(threads or threads_at_first())
+    torch.set_num_threads(threads or cores())
     engine = LocalEngine(
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
     )
@@ -125,7 +125,7 @@ if options.model:
     prepared = pair(options.model, options.student or options.model, max_tokens=options.max_tokens)
 else:
     prepared = pair(max_tokens=options.max_tokens)
-most = threads_at_first()
+most = cores()
 print(machine() + (", spinning" if options.spin else ""))
 print("batch  load      threads  tokens/s  ratio to the better fixed number: median (range)")
 arms: list[int | None] = [None, 1, most]

@@ -175,7 +175,7 @@ def threads_for(models: Iterable[PreTrainedModel]) -> Threads | None:
     """
     if "OMP_NUM_THREADS" in os.environ or any(model.device.type != "cpu" for model in models):
         return None
-    most = math.ceil(min(threads_at_first(), quota()))
+    most = cores()
     if most < 2:
         return None
     load = Load()
@@ -186,9 +186,9 @@ def threads_for(models: Iterable[PreTrainedModel]) -> Threads | None:
 
 
 @cache
-def threads_at_first() -> int:
-    """What torch takes by itself: the cores that this process may run on, or what a caller has set before."""
-    return torch.get_num_threads()
+def cores() -> int:
+    """Threads that torch would take by itself, or a caller has set before, and no more than a container may use."""
+    return math.ceil(min(torch.get_num_threads(), quota()))
 
 
 def fitting(most: int, others: float) -> int:
