@@ -138,8 +138,15 @@ def test_what_a_line_says():
     line = rate.describe(state)
     assert line.startswith("2/10 attempts · 10 tokens · 0.5/s · acceptance 75.0% · solved 1/5 · ETA at most 0:13:43")
     state.lengths = [5, 5, 5]
+    assert "ETA 0:" in rate.describe(state)
     state.bound = True
-    assert "ETA at most" in rate.describe(state)
+    assert "ETA at most 0:" in rate.describe(state)
+    state.doing = "reading prompts"
+    assert "ETA at most 0:" in rate.describe(state), "no word of what is done in a moment"
+    now[0] = 125.0
+    assert rate.describe(state).endswith("solved 1/5 · reading prompts")
+    rate.tell(Progress(0, 8, 0, 5, 100))
+    assert rate.describe(Progress(0, 8, 0, 5, 100)) == "0/8 attempts · writing the first tokens"
 
 
 HOSTILE = {1: "plain ", 2: "\x1b[2J\x1b]0;owned\x07", 3: "\u202etxet", 4: "line\n", 5: "\r\x00", 6: "é", 7: "\ufffd"}
