@@ -127,9 +127,10 @@ def test_what_a_line_says():
     state = Progress(2, 8, 1, 5, 100, doing="reading prompts")
     rate.tell(state)
     assert rate.describe(state) == "2/10 attempts · reading prompts"
-    state.doing, now[0] = "", 110.0
+    state.doing, now[0] = "writing the first tokens", 110.0
     rate.tell(state)
     assert rate.describe(state) == "2/10 attempts · writing the first tokens"
+    state.doing = ""
     source = np.array([FORCED, TEACHER, TEACHER, STUDENT, TEACHER])
     state.flying, state.tokens, state.waiting = [InFlight(("a", 0), np.arange(5), source)] * 2, 10, 6
     now[0] = 120.0
@@ -146,7 +147,7 @@ def test_what_a_line_says():
     now[0] = 125.0
     assert rate.describe(state).endswith("solved 1/5 · reading prompts")
     rate.tell(Progress(0, 8, 0, 5, 100))
-    assert rate.describe(Progress(0, 8, 0, 5, 100)) == "0/8 attempts · writing the first tokens"
+    assert rate.describe(Progress(0, 8, 0, 5, 100)) == "0/8 attempts"
 
 
 HOSTILE = {1: "plain ", 2: "\x1b[2J\x1b]0;owned\x07", 3: "\u202etxet", 4: "line\n", 5: "\r\x00", 6: "é", 7: "\ufffd"}

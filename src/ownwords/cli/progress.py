@@ -51,9 +51,11 @@ class Rate:
         if self.run is not None and self.run is not state:  # one run after the other, as in a pilot
             self._begin()
         self.run = state
-        if state.doing:
-            return
         now = self.clock()
+        if state.doing:
+            if not state.tokens:  # what is done once, before the first block, is no part of the pace
+                self.last = now
+            return
         self.busy += (now - self.last) * (state.rows + len(state.ended))
         self.last = now
         if len(self.points) > 1 and now - self.points[-2][0] < POINT:
@@ -90,8 +92,6 @@ class Rate:
         elif eta and state.left:
             seconds, bound = eta
             parts.append(f"ETA {'at most ' * bound}{timedelta(seconds=round(seconds))}")
-        elif state.left:
-            parts.append("writing the first tokens")
         return " · ".join(parts)
 
 
