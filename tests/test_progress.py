@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from ownwords.cli.progress import Rate
+from ownwords.cli.watch import Watch
 from ownwords.generation.progress import InFlight, Progress, remaining, survival
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
+from ownwords.traces.store import Store
 
 MOST = 300
 LENGTHS = {
@@ -112,9 +127,10 @@ def test_what_a_line_says():
     state = Progress(2, 8, 1, 5, 100, doing="reading prompts")
     rate.tell(state)
     assert rate.describe(state) == "2/10 attempts · reading prompts"
-    state.doing, now[0] = "", 110.0
+    state.doing, now[0] = "writing the first tokens", 110.0
     rate.tell(state)
     assert rate.describe(state) == "2/10 attempts · writing the first tokens"
+    state.doing = ""
     source = np.array([FORCED, TEACHER, TEACHER, STUDENT, TEACHER])
     state.flying, state.tokens, state.waiting = [InFlight(("a", 0), np.arange(5), source)] * 2, 10, 6
     now[0] = 120.0
@@ -123,5 +139,118 @@ def test_what_a_line_says():
     line = rate.describe(state)
     assert line.startswith("2/10 attempts · 10 tokens · 0.5/s · acceptance 75.0% · solved 1/5 · ETA at most 0:13:43")
     state.lengths = [5, 5, 5]
+    assert "ETA 0:" in rate.describe(state)
     state.bound = True
-    assert "ETA at most" in rate.describe(state)
+    assert "ETA at most 0:" in rate.describe(state)
+    state.doing = "reading prompts"
+    assert "ETA at most 0:" in rate.describe(state), "no word of what is done in a moment"
+    now[0] = 125.0
+    assert rate.describe(state).endswith("solved 1/5 · reading prompts")
+    rate.tell(Progress(0, 8, 0, 5, 100))
+    assert rate.describe(Progress(0, 8, 0, 5, 100)) == "0/8 attempts"
+
+
+HOSTILE = {1: "plain ", 2: "\x1b[2J\x1b]0;owned\x07", 3: "\u202etxet", 4: "line\n", 5: "\r\x00", 6: "é", 7: "\ufffd"}
+
+
+def decode(ids) -> str:
+    """6 is a character of two bytes, of which 7 alone is the first."""
+    return "".join(HOSTILE[i] for i in ids).replace("\ufffdé", "ê")
+
+
+def hostile(*ids: int, source: int = STUDENT, key=("p\x1b[1m", 0)) -> InFlight:
+    return InFlight(key, np.array(ids), np.full(len(ids), source))
+
+
+def test_an_attempt_is_watched_to_its_end_and_then_the_newest():
+    watch, state = Watch(decode), Progress(0, 3, 0, 1, 100)
+    state.flying = [hostile(1, 1, 1, key=("a", 0)), hostile(1, key=("b", 0))]
+    watch.tell(state)
+    assert watch.key == ("b", 0) and watch.text.plain == "plain "
+    state.flying = [hostile(1, 1, 1, 1, key=("a", 0)), hostile(1, 4, 7, key=("b", 0))]
+    watch.tell(state)
+    assert watch.text.plain == "plain line⏎\n", "half a character is not shown"
+    state.flying = [hostile(1, 1, 1, 1, key=("a", 0)), hostile(1, 4, 7, 6, key=("b", 0))]
+    watch.tell(state)
+    assert watch.text.plain == "plain line⏎\nê" and watch.whole is None
+    state.flying, state.ended = (
+        [hostile(1, 1, key=("a", 0)), hostile(key=("c", 1))],
+        [hostile(1, 4, 7, 6, 1, key=("b", 0))],
+    )
+    watch.tell(state)
+    assert watch.whole.plain == "problem b, attempt 0: 5 tokens, 5 by the student\nplain line⏎\nêplain \n"
+    assert watch.key == ("c", 1) and watch.text.plain == ""
+    state.flying, state.ended = [], [hostile(1, key=("c", 1))]
+    watch.tell(state)
+    assert watch.key is None and watch.shown is None
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_what_is_watched_cannot_steer_the_terminal(width):
+    written = io.StringIO()
+    console = Console(force_terminal=True, width=width, height=12, color_system="truecolor", file=written)
+    watch, state = Watch(decode), Progress(0, 3, 0, 1, 100)
+    state.flying = [hostile(*[1, 2, 3, 4, 5] * 50)]
+    watch.tell(state)
+    console.print(watch.view(console))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue()).splitlines()
+    assert not re.search(r"[\x00-\x1f\x7f\u202e]", "".join(lines)) and "owned" in "".join(lines)
+    assert len(lines) <= 12 and max(map(cell_len, lines)) <= width
+
+
+CODES = r"\x1b\[[0-9;?]*[a-zA-Z]"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
+def test_watching_on_a_terminal_until_ctrl_c(tmp_path, columns, rows):
+    """A terminal of this size: the text comes in the colours of those who wrote it, with the line of progress; Ctrl-C
+    keeps what has ended, and the cursor is shown again."""
+    run = tmp_path / "run"
+    command = ["generate", "--run", str(run), "--problems", "world:size=100,seed=5", "--watch", "--batch", "4"]
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    for name in ("COLUMNS", "LINES", "NO_COLOR"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ownwords", *command], stdin=slave, stdout=slave, stderr=slave, env=environment
+    )
+    os.close(slave)
+    said, asked = b"", False
+    while True:
+        try:
+            said += os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        if (
+            not asked
+            and b"48;2;245;182;66m" in said.partition(b"attempt")[2]
+            and re.search(rb"[1-9]\d*/400 attempts", said)
+        ):
+            process.send_signal(signal.SIGINT)
+            asked = True
+    os.close(master)
+    assert process.wait() == 130 and asked
+    text = said.decode()
+    assert "loading models" in text and "ETA" in text and "acceptance" in text and "tokens" in text
+    assert "\x1b[2;3m<think>" in text, "what is forced is dim and slanted"
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is hidden"
+    with Store.read(run) as store:
+        assert f"interrupted: {len(store)} attempts are kept" in re.sub(CODES + r"|\r\n", "", text)
+        assert len(store) > 0
+    assert max(map(len, re.split(r"[\r\n]+", re.sub(CODES, "", text)))) <= columns
+
+
+def test_watching_without_a_terminal(tmp_path):
+    command = ["generate", "--run", "run", "--problems", "world:size=2,seed=5", "--attempts", "1", "--watch"]
+    done = subprocess.run([sys.executable, "-m", "ownwords", *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0/2 attempts · starting the processes that check answers\n" in done.stdout
+    assert "0/2 attempts · reading prompts\n" in done.stdout
+    found = re.search(
+        r"\nproblem (\w+), attempt 0: (\d+) tokens, (\d+) by the student\n(<think>.*?)\n\n", done.stdout, re.S
+    )
+    with Store.read(tmp_path / "run") as store:
+        trace = next(iter(store.traces(found[1])))
+    assert int(found[2]) == len(trace.token_ids) and int(found[3]) == (trace.source == STUDENT).sum()
+    assert trace.answer_text.strip()[:10] in done.stdout and "\x1b" not in done.stdout

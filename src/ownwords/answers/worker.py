@@ -36,8 +36,6 @@ def main(extra: str = "", parent: str = "") -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
-    if hasattr(os, "nice"):
-        os.nice(NICE)
     try:
         import resource
 
@@ -57,6 +55,8 @@ def main(extra: str = "", parent: str = "") -> None:
     decide("math", "x+1", "1+x", "", {})
     if extra and importlib.util.find_spec(extra):
         importlib.import_module(extra)
+    if hasattr(os, "nice"):  # not before: a run waits for its workers to have loaded
+        os.nice(NICE)
     reply({"verdict": "ready"})
     for line in sys.stdin.buffer:
         request = json.loads(line)

@@ -24,8 +24,8 @@ class Console(RichConsole):
         return super().status(Text(status) if isinstance(status, str) else status, **settings)
 
 
-SOON = 5.0
-"""seconds that pass without a word"""
+SOON = 30.0
+"""seconds that pass without a word: less than that is nothing to tell, on a busy machine too"""
 
 
 @contextmanager

@@ -38,15 +38,24 @@ class Rate:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.last, self.busy = clock(), 0.0
+        self.run: Progress | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.last, self.busy = self.clock(), 0.0
         """when the last block ended, and seconds of all attempts in flight until then"""
         self.points = deque([(self.last, 0, 0.0)])
 
     def tell(self, state: Progress) -> None:
         """A block has ended, or is about to begin."""
-        if state.doing:
-            return
+        if self.run is not None and self.run is not state:  # one run after the other, as in a pilot
+            self._begin()
+        self.run = state
         now = self.clock()
+        if state.doing:
+            if not state.tokens:  # what is done once, before the first block, is no part of the pace
+                self.last = now
+            return
         self.busy += (now - self.last) * (state.rows + len(state.ended))
         self.last = now
         if len(self.points) > 1 and now - self.points[-2][0] < POINT:
@@ -83,8 +92,6 @@ class Rate:
         elif eta and state.left:
             seconds, bound = eta
             parts.append(f"ETA {'at most ' * bound}{timedelta(seconds=round(seconds))}")
-        elif state.left:
-            parts.append("writing the first tokens")
         return " · ".join(parts)
 
 
@@ -118,8 +125,9 @@ def live_progress(console: Console, watch: Watch | None = None) -> Iterator[Call
     now: list[Progress] = []
 
     def show() -> RenderableType:
-        bar = [_bar(now[0], rate.describe(now[0]), console.width)] if now else []
-        return Group(*([watch.view(console)] if watch else []), *bar)
+        if not now:
+            return Text("loading models")
+        return Group(*([watch.view(console)] if watch else []), _bar(now[0], rate.describe(now[0]), console.width))
 
     with Live(console=console, refresh_per_second=4, get_renderable=show):
 

@@ -36,8 +36,8 @@ HOPELESS = 1.5
 """times as slow, over all blocks of a trial so far, ends it; as many times as fast as well"""
 BETTER = 0.97
 """of the time for the same work is a reason to change; less may be chance"""
-GAP = 8
-"""blocks between trials, at least"""
+GAP, EARLY = 8, 4
+"""blocks between trials, at least; and before the first"""
 MEMORY, MEMORY_SECONDS = 0.8, 0.5
 """weight of the past after a block, or a higher one where blocks are short, so that it fades over this time"""
 MOVED = 0.5
@@ -78,7 +78,7 @@ class Threads:
     load: Load | None = None
     """what tells of other processes"""
     _turn: int = 0
-    _since: int = 0
+    _since: int = GAP - EARLY
     """blocks since the last trial"""
     _home: Stretch = field(default_factory=Stretch)
     _tried: Stretch = field(default_factory=Stretch)
@@ -142,7 +142,7 @@ class Threads:
         if not numbers:
             return None
         number = numbers[self._turn % len(numbers)]
-        need = self.losses.get(number, block)
+        need = self.losses.get(number, 0.0)
         self.purse = min(self.purse, max(need, block))  # a long time without trials is no reason for many
         if self.purse < need:
             return None
@@ -167,23 +167,28 @@ class Threads:
 
 
 def threads_for(models: Iterable[PreTrainedModel]) -> Threads | None:
-    """A chooser that begins with what the load shows. None if the number is not ours to choose: the user has set
-    OMP_NUM_THREADS, a GPU computes, or there is a single core."""
+    """A chooser for these models. None if the number is not ours to choose: the user has set OMP_NUM_THREADS, a GPU
+    computes, or there is a single core.
+
+    Threads that sleep while they wait begin with all cores. They rarely lose by that, since the system gives every
+    thread its share. Threads that spin begin with the cores that the load leaves free.
+    """
     if "OMP_NUM_THREADS" in os.environ or any(model.device.type != "cpu" for model in models):
         return None
-    most = math.ceil(min(threads_at_first(), quota()))
+    most = cores()
     if most < 2:
         return None
     load = Load()
     time.sleep(FIRST)
     others = load.others(FIRST) or 0.0
-    return Threads(most, fitting(most, others), others, load=load)
+    asleep = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+    return Threads(most, most if asleep else fitting(most, others), others, load=load)
 
 
 @cache
-def threads_at_first() -> int:
-    """What torch takes by itself: the cores that this process may run on, or what a caller has set before."""
-    return torch.get_num_threads()
+def cores() -> int:
+    """Threads that torch would take by itself, or a caller has set before, and no more than a container may use."""
+    return math.ceil(min(torch.get_num_threads(), quota()))
 
 
 def fitting(most: int, others: float) -> int:

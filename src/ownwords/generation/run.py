@@ -195,23 +195,26 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
             plan.made, plan.most_left, plan.solved, len(plan.problems), config.max_tokens,
             bound=bool(config.until_correct or plan.rescue),
         )  # fmt: skip
+
+        def begin(doing: str) -> None:
+            progress.doing = doing
+            tell(progress)
+
         kinds = {problem.kind for problem in prepared.problems if problem.answer}
         if kinds and plan.most_left:
-            progress.doing = "starting the processes that check answers"
-            tell(progress)
+            begin("starting the processes that check answers")
             checker.start(kinds)
-            progress.doing = ""
-        tell(progress)
+        begin("")
         while not interrupted():
             if judging.kept():
                 progress.made, progress.left, progress.solved = plan.made, plan.most_left, plan.solved
             taken = plan.take(engine.free)
             if taken:
-                progress.doing = "reading prompts"
-                tell(progress)
+                begin("reading prompts")
                 coming = {(i, shown_at(n)): prepared.pair(i, n) for i, n in plan.coming(AHEAD)}
                 engine.admit([_request(prepared, *pair) for pair in taken], coming)
-                progress.doing = ""
+                if not progress.tokens:
+                    begin("writing the first tokens")
             progress.started += len(taken)
             ended = engine.step()
             for finished in ended:
@@ -232,6 +235,7 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
 
 def _note(progress: Progress, engine: LocalEngine, ended: list[Finished]) -> None:
     """What a block of the engine has changed."""
+    progress.doing = ""
     progress.tokens, progress.prompts = engine.work.tokens, engine.work.prompts
     progress.flying = [
         InFlight(row.request.key, row.columns["token_ids"][: row.written], row.columns["source"][: row.written])

@@ -9,6 +9,7 @@ Shapes: B rows, T positions, N response positions of all rows, H hidden, V vocab
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
+
+from ownwords.engines.threads import threads_for
 
 HEAD = 1 << 24
 """Positions go through the head in chunks of at most this many logits (fp32: 64 MiB) ..."""
@@ -95,11 +98,22 @@ class Scorer:
             )
         unknown = [] if tokens is None else sorted(set(range(self.rows)).difference(tokens))
         self.unknown_U = torch.tensor(unknown, device=model.device) if unknown else None
+        self.threads = threads_for([model])
         self._probe()
 
     @torch.inference_mode()
     def score(self, samples: list[Sample]) -> list[TokenScores]:
         """Every response of one batch. Raises ValueError where the logits are not finite."""
+        if self.threads is None:
+            return self._score(samples)
+        self.threads.apply()
+        started = time.perf_counter()
+        scores = self._score(samples)
+        positions = len(samples) * max(map(len, samples))
+        self.threads.tell(time.perf_counter() - started, positions, self.threads.others_now())
+        return scores
+
+    def _score(self, samples: list[Sample]) -> list[TokenScores]:
         device = self.model.device
         ids_BT = torch.zeros(len(samples), max(map(len, samples)), dtype=torch.long)
         for row, sample in enumerate(samples):

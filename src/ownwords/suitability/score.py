@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from ownwords.children import end_with
+from ownwords.engines.threads import cores
 from ownwords.generation.models import Loaded, load
 from ownwords.suitability import files
 from ownwords.suitability.forward import Scorer
@@ -155,7 +156,8 @@ def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
 
 
 def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
+    torch.set_num_threads(max(1, cores() // config.workers))
+    cores.cache_clear()  # this worker has no more than that
     parent = multiprocessing.parent_process()
     if parent:
         end_with(parent.pid)
