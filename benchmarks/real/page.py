@@ -29,8 +29,10 @@ SHARES = [measure.share for measure in MEASURES]
 def tables(runs: Path) -> Iterator[str]:
     """Every table that can be made, each with its heading."""
     for name in STUDIES:
-        if study := _study(runs / name):
+        study, unfinished = _study(runs / name)
+        if study:
             yield from _figures(name, runs / name, study)
+        yield from unfinished
     for name in STUDIES:
         if (runs / name / "rsd").is_dir() and (runs / name / "pilot" / "pilot.json").is_file():
             yield from _pilot(name, runs / name)
@@ -87,15 +89,21 @@ def said(interval: Interval, form: str, sign: str = "") -> str:
     return f"{value}{unit}" if low == high else f"{value}{unit} ({low} to {high})"
 
 
-def _study(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """set -> problem id -> sums, on the problems that every set has."""
+def _study(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+    """(set -> problem id -> sums, of the sets that are complete; a line for each that is not). What is made first is
+    what ends soonest: half a set says nothing of the whole."""
     found = {}
     for name in SETS:
         if (folder / name / "traces.sqlite").is_file():
             with Store.read(folder / name) as store:
                 found[name] = sums(store.traces())
-    common = set.intersection(*map(set, found.values())) if found else set()
-    return {name: {problem: of[problem] for problem in sorted(common)} for name, of in found.items()} if common else {}
+    most = max(map(len, found.values()), default=0)
+    lines = [
+        f"{SETS[name]}: {len(of)} of {most} problems are made, so it is left out."
+        for name, of in found.items()
+        if len(of) < most
+    ]
+    return {name: dict(sorted(of.items())) for name, of in found.items() if len(of) == most > 0}, lines
 
 
 def _figures(name: str, folder: Path, study: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
@@ -118,6 +126,7 @@ def _figures(name: str, folder: Path, study: dict[str, dict[str, np.ndarray]]) -
     rows = [
         [measure.label, *(said(column[m], measure.form, "+") for column in compared.values())]
         for m, measure in enumerate(MEASURES)
+        if measure.compared
     ]
     flips = [sign_flip_p((of[a].tops_PM[:, 0] - of[b].tops_PM[:, 0]).astype(int).tolist()) for a, b in pairs]
     rows.insert(1, ["p of the difference in correct attempts (exact)", *(f"{p:.2g}" for p in flips)])
