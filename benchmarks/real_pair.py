@@ -46,8 +46,8 @@ def options(given: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--size", type=int, default=6)
     one = commands.add_parser("score", parents=[runs, models])
     one.add_argument("--study", default="gsm8k", help="whose sets are scored")
-    one.add_argument("--sample", type=int, default=30, help="traces of each set")
-    one.add_argument("--longest", type=int, default=1500, help="tokens: longer long traces are left out")
+    one.add_argument("--sample", type=int, default=20, help="traces of each set")
+    one.add_argument("--longest", type=int, default=1200, help="tokens: longer long traces are left out")
     one = commands.add_parser("table", parents=[runs])
     one.add_argument("--page", type=Path, help="put them into this Markdown file, between its two marks")
     one = commands.add_parser("verdicts", parents=[runs])
@@ -98,6 +98,9 @@ def score(given: argparse.Namespace) -> None:
         folder = given.runs / "scores" / Path(student).name
         suitability.score(drawn, student, folder / suitability.LONG, None, given.dtype)
     for made in studies.STUDIES[given.study].sets:
+        if not (given.runs / given.study / made).is_dir():
+            print(f"{given.study}/{made} is not made yet: left out")
+            continue
         out = given.runs / "scores" / Path(given.small).name / f"{given.study}-{made}"
         suitability.score(given.runs / given.study / made, given.small, out, given.sample, given.dtype)
 

@@ -30,6 +30,8 @@ class Measure:
     of: Callable[[Trace], tuple[float, float]]
     share: bool = False
     """whether it is the share of the attempts that something holds for, so that 0 of 100 is not certainly none"""
+    compared: bool = True
+    """False for what a gate decides, which two sets with other gates need not be compared by"""
 
 
 def _free(trace: Trace) -> np.ndarray:
@@ -40,10 +42,12 @@ def _of_attempts(label: str, holds: Callable[[Trace], bool]) -> Measure:
     return Measure(label, ".1%", lambda trace: (float(holds(trace)), 1.0), share=True)
 
 
-def _of_tokens(label: str, form: str, values: Callable[[Trace], np.ndarray]) -> Measure:
-    return Measure(
-        label, form, lambda trace: (float(values(trace)[_free(trace)].sum(dtype=np.float64)), int(_free(trace).sum()))
-    )
+def _of_tokens(label: str, form: str, values: Callable[[Trace], np.ndarray], compared: bool = True) -> Measure:
+    def of(trace: Trace) -> tuple[float, float]:
+        free = _free(trace)
+        return float(values(trace)[free].sum(dtype=np.float64)), int(free.sum())
+
+    return Measure(label, form, of, compared=compared)
 
 
 def _if_correct(trace: Trace, value: float) -> tuple[float, float]:
@@ -64,8 +68,8 @@ MEASURES = (
     _of_attempts("given up (repetition, fallback)", lambda t: t.finish_reason in ("repetition", "fallback")),
     Measure("mean length, tokens", ".0f", lambda t: (len(t.token_ids), 1.0)),
     Measure("mean length of the correct, tokens", ".0f", lambda t: _if_correct(t, len(t.token_ids))),
-    _of_tokens("acceptance: tokens by the teacher", ".2%", lambda t: t.source == TEACHER),
-    _of_tokens("mean pass mass", ".4f", lambda t: t.pass_mass),
+    _of_tokens("acceptance: tokens by the teacher", ".2%", lambda t: t.source == TEACHER, compared=False),
+    _of_tokens("mean pass mass", ".4f", lambda t: t.pass_mass, compared=False),
     _of_tokens("tokens below 1 % under the student", ".2%", lambda t: t.student_logprob < math.log(IMPLAUSIBLE)),
     _of_tokens("mean student surprisal, nats", ".3f", lambda t: -t.student_logprob),
     Measure("Rank-Surprisal Ratio under the student", ".2f", _rsr),

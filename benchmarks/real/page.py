@@ -29,10 +29,12 @@ SHARES = [measure.share for measure in MEASURES]
 def tables(runs: Path) -> Iterator[str]:
     """Every table that can be made, each with its heading."""
     for name in STUDIES:
-        if study := _study(runs / name):
-            yield from _figures(name, runs / name, study)
+        made, unfinished = _complete(runs / name)
+        if made:
+            yield from _figures(name, runs / name, {one: _sums(runs / name / one) for one in made})
+        yield from unfinished
     for name in STUDIES:
-        if (runs / name / "rsd").is_dir() and (runs / name / "pilot" / "pilot.json").is_file():
+        if "rsd" in _complete(runs / name)[0] and (runs / name / "pilot" / "pilot.json").is_file():
             yield from _pilot(name, runs / name)
     yield from _kinds(runs)
     yield from _suitability(runs)
@@ -87,15 +89,24 @@ def said(interval: Interval, form: str, sign: str = "") -> str:
     return f"{value}{unit}" if low == high else f"{value}{unit} ({low} to {high})"
 
 
-def _study(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """set -> problem id -> sums, on the problems that every set has."""
-    found = {}
+def _complete(folder: Path) -> tuple[list[str], list[str]]:
+    """(the sets of a study that are complete, a line for each that is not). What is made first is what ends soonest:
+    half a set says nothing of the whole."""
+    made = {}
     for name in SETS:
         if (folder / name / "traces.sqlite").is_file():
             with Store.read(folder / name) as store:
-                found[name] = sums(store.traces())
-    common = set.intersection(*map(set, found.values())) if found else set()
-    return {name: {problem: of[problem] for problem in sorted(common)} for name, of in found.items()} if common else {}
+                made[name] = len(store)
+    most = max(made.values(), default=0)
+    lines = [
+        f"{SETS[name]}: {n} of {most} attempts are made, so it is left out." for name, n in made.items() if n < most
+    ]
+    return [name for name, n in made.items() if n == most > 0], lines
+
+
+def _sums(run: Path) -> dict[str, np.ndarray]:
+    with Store.read(run) as store:
+        return dict(sorted(sums(store.traces()).items()))
 
 
 def _figures(name: str, folder: Path, study: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
@@ -118,6 +129,7 @@ def _figures(name: str, folder: Path, study: dict[str, dict[str, np.ndarray]]) -
     rows = [
         [measure.label, *(said(column[m], measure.form, "+") for column in compared.values())]
         for m, measure in enumerate(MEASURES)
+        if measure.compared
     ]
     flips = [sign_flip_p((of[a].tops_PM[:, 0] - of[b].tops_PM[:, 0]).astype(int).tolist()) for a, b in pairs]
     rows.insert(1, ["p of the difference in correct attempts (exact)", *(f"{p:.2g}" for p in flips)])
@@ -187,19 +199,20 @@ def _pilot(name: str, folder: Path) -> Iterator[str]:
 
 def _kinds(runs: Path) -> Iterator[str]:
     for name in STUDIES:
-        if not (runs / name / "rsd" / "traces.sqlite").is_file():
+        if "rsd" not in _complete(runs / name)[0]:
             continue
         kinds, pairs = refused(runs / name / "rsd")
         yield f"### Refused in {name}, by kind of the likeliest proposal that the gate refuses"
         yield _kind_table(kinds, ("refused", "of all refusals", "of all proposals", "refusal rate"))
         shown = (f"`{printable(one)}` → `{printable(other)}` {times}" for one, other, times in pairs)
         yield "Most frequent (refused → written instead): " + ", ".join(shown) + "."
-    places = {f"plain teacher, {name}": runs / name / "teacher" for name in STUDIES}
+    places = {
+        f"plain teacher, {name}": runs / name / "teacher" for name in STUDIES if "teacher" in _complete(runs / name)[0]
+    }
     places |= {path.parent.name + ", " + path.name: path for path in sorted((runs / "scores").glob(f"*/{LONG}"))}
     for name, path in places.items():
-        if path.is_dir():
-            yield f"### Below 1 % under the student, by kind: {name}"
-            yield _kind_table(implausible(path), ("below 1 %", "of all below 1 %", "of all tokens", "rate"))
+        yield f"### Below 1 % under the student, by kind: {name}"
+        yield _kind_table(implausible(path), ("below 1 %", "of all below 1 %", "of all tokens", "rate"))
 
 
 def _kind_table(kinds: Sequence[Kind], heads: Sequence[str]) -> str:
@@ -216,11 +229,10 @@ def _suitability(runs: Path) -> Iterator[str]:
     for path in sorted((runs / "scores").glob("*/*/scores.parquet")):
         student, made = path.parent.parent.name, path.parent.name
         sets.setdefault(student, {})[made] = Scores.read(path.parent).traces()
-    for run in (runs / study / name for study in STUDIES for name in SETS):
-        if (run / "traces.sqlite").is_file():
-            with Store.read(run) as store:
-                student = Path(store.config["student"]).name
-            sets.setdefault(student, {})[f"{run.parent.name}-{run.name}"] = run_rows(run)
+    for run in (runs / study / name for study in STUDIES for name in _complete(runs / study)[0]):
+        with Store.read(run) as store:
+            student = Path(store.config["student"]).name
+        sets.setdefault(student, {})[f"{run.parent.name}-{run.name}"] = run_rows(run)
     for student, of in sets.items():
         if len(of) < 2:
             continue
