@@ -173,9 +173,8 @@ class LocalEngine:
             values["soft"] = soft_of(self.rules, teacher_logits_NV, drafted, spelled_BS, stands_N).reshape(D, B)
         self._rewind(kept_counts, D, ends_BD)
         finished, written_B = self._record(values, kept_counts)
-        for lane in (self.teacher, self.student):
-            if lane is not None:
-                lane.settle()  # the cost of fallen drafts is this block's
+        for lane in filter(None, (self.teacher, self.student)):
+            lane.settle()  # the cost of fallen drafts is this block's
         # An attempt that ends inside a block cuts it short as a refusal does: longer blocks pay less for short traces.
         written = int(written_B.sum())
         stood = written - B + int((agrees_DB[-1] & (written_B == D)).sum())
