@@ -108,6 +108,16 @@ def test_the_tokenizer_is_that_of_the_file(file, world):
     assert (found.eos_token, found.pad_token) == (world.tokenizer.eos_token, world.tokenizer.pad_token)
 
 
+def test_text_is_split_as_the_vocabulary_was_learned(tmp_path, world):
+    """SmolLM splits digits off before GPT-2's rules are used: three spaces before a number stay together."""
+    path = write_gguf(tmp_path / "m.gguf", world.model, world.tokenizer, pre="smollm")
+    split = load_tokenizer(str(path), "student").backend_tokenizer.pre_tokenizer.pre_tokenize_str("a   12")
+    assert [piece for piece, _ in split] == ["a", "ĠĠĠ", "1", "2"]
+    path = write_gguf(tmp_path / "n.gguf", world.model, world.tokenizer, pre="nobody-s")
+    with pytest.warns(UserWarning, match="splits text by the rules 'nobody-s', which are not known here"):
+        load_tokenizer(str(path), "student")
+
+
 def test_rows_without_a_token_are_none(tmp_path, world):
     found = load(str(write_gguf(tmp_path / "m.gguf", qwen2(), world.tokenizer)), "student", "cpu", "float32")
     assert found.tokenizer.get_vocab() == world.tokenizer.get_vocab()  # 925 of 930 rows
