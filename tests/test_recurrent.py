@@ -24,6 +24,7 @@ from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
+from ownwords.suitability.forward import Sample, Scorer
 
 V = 100
 NAMED = ["qwen3_5_text", "qwen3_next", "lfm2", "falcon_h1", "granitemoehybrid", "bamba", "mamba2"]
@@ -108,12 +109,27 @@ def test_rows_of_unequal_progress_are_refilled_and_rewound(family):
     errors.append(rows.feed(2))
     rows.admit({3: 2})  # into a slot that another sequence has left
     errors += [rows.feed(2), rows.feed(7)]
-    assert max(errors) < 1e-4, errors
+    assert max(errors) < 2e-3, errors
 
     for layer in rows.lane.recurrent:  # and this would not go unnoticed
         for states in layer.held.values():
             states.zero_()
-    assert rows.feed(3) > 1e-3
+    assert rows.feed(3) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["qwen3_5_text", "lfm2"])
+def test_rows_of_which_nothing_was_read_before_are_rewound(name):
+    """Prompts of one token in a new lane: there are no states yet; and a row that ends in the middle of a block."""
+    rows = Rows(small_model(name), [30, 30, 30])
+    rows.admit({0: 1, 1: 1, 2: 1})
+    rows.feed(2, wrong=2)
+    rows.lane.rewind([0, 1, 2])
+    errors = [rows.feed(1), rows.feed(2)]
+    rows.release(0)
+    errors += [rows.feed(1), rows.feed(3)]
+    rows.lane.rewind([n - 2 for n in rows.lane.lengths])
+    errors.append(rows.feed(2))
+    assert max(errors) < 1e-4, errors
 
 
 def test_a_lane_that_is_never_rewound_keeps_one_state():
@@ -258,3 +274,14 @@ def test_states_that_stay_behind_are_noticed(forgotten, monkeypatch):
     monkeypatch.setattr(RecurrentLayer, forgotten, lambda *args: None)
     with pytest.raises(ValueError, match="through the slot cache"):
         check_architecture(model, capacity=64, name="it")
+
+
+@pytest.mark.parametrize("name", ["qwen3_5_text", "lfm2", "mamba2"])
+def test_scores_of_a_padded_batch(name):
+    """`ownwords score` pads to the right without a mask: a state, too, knows nothing of what comes later."""
+    model, generator = small_model(name), np.random.default_rng(0)
+    samples = [Sample(generator.integers(0, V, p), generator.integers(0, V, n)) for p, n in ((3, 40), (1, 7), (20, 70))]
+    for sample, scores in zip(samples, Scorer(model, None, name).score(samples), strict=True):
+        ids, tokens = [*sample.prompt_ids.tolist(), *sample.token_ids.tolist()], sample.token_ids
+        heard = log_p(model, ids)[len(sample.prompt_ids) - 1 : -1]
+        np.testing.assert_allclose(scores.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)

@@ -108,8 +108,7 @@ class Lane:
 
     def rewind(self, lengths: list[int]) -> None:
         """Set the rows back to these lengths: what lies beyond is masked from now on, and written over; `settle` brings
-        states back. A model with states can go back to where the last rewind, or the last admission of a row, left its
-        rows."""
+        states back. A model with states can go back to where the last rewind, admission or release left its rows."""
         assert all(new <= old for new, old in zip(lengths, self.lengths, strict=True))
         assert self.rewinds or not self.recurrent or lengths == self.lengths
         self.lengths = list(lengths)
@@ -123,9 +122,12 @@ class Lane:
         if not rows:
             return
         counts = [len(piece) for piece in ids]
-        for layer in self.recurrent:
-            layer.recall(rows, saved, counts) if self.convolves else layer.restore(rows, saved)
-        if not self.convolves:
+        if self.convolves:
+            for layer in self.recurrent:
+                layer.recall(rows, saved, counts)
+        else:
+            for layer in self.recurrent:
+                layer.restore(rows, saved)
             self._read(self.cache, rows, [self.lengths[row] - n for row, n in zip(rows, counts, strict=True)], ids)
         self.trail.forget()
 
@@ -170,6 +172,8 @@ class Lane:
         self._pass(self.model.base_model, cache, zeros_12[:, :1], [0])
         if not all(layer.held for layer in _recurrent(cache)):
             raise ValueError("it has recurrent layers that keep their states somewhere else than in the cache")
+        for layer, other in zip(self.recurrent, _recurrent(cache), strict=True):
+            layer.hold_as(other)  # a row may begin with no token read: its states are zero, and must be there
         states = [state for layer in _recurrent(cache) for state in layer.matrices()]
         for state in states:
             state.fill_(float("nan"))

@@ -70,6 +70,11 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
             self.held[name] = state.new_zeros(self.slots, *state.shape)
             self._show(name)
 
+    def hold_as(self, other: RecurrentLayer) -> None:
+        """Have zeros for all states that another layer has."""
+        for name, states in other.held.items():
+            self._hold(name, states[0])
+
     def update_conv_state(self, conv_states, state_idx=0, conv_kernel_size=None, **kwargs) -> torch.Tensor:
         """(B, C, T) inputs of a convolution; returns them behind those that came before, the last of which are kept."""
         width = conv_states.shape[-1] if conv_kernel_size is None else conv_kernel_size
@@ -139,7 +144,7 @@ class Trail:
     fed: list[torch.Tensor] = field(default_factory=list)
     """ids, (rows when saved, T) each"""
     settled: bool = True
-    """rows have been rewound or admitted: what is fed from now on belongs to a new block"""
+    """rows have been rewound, admitted or released: what is fed from now on belongs to a new block"""
 
     def admit(self) -> None:
         self.marks.append(None)
@@ -148,6 +153,7 @@ class Trail:
     def release(self, row: int) -> None:
         self.marks[row] = self.marks[-1]
         self.marks.pop()
+        self.settled = True
 
     def mark(self, lengths: Sequence[int]) -> None:
         """The states of rows of these lengths have just been saved."""
