@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ownwords.engines.lane import Lane, context_length
 from ownwords.engines.memory import slot_bytes
 from ownwords.engines.small import FAMILIES, SIZES, small_config, small_model
 from ownwords.engines.trial import TOLERANCE, decode, recorded_error, try_architecture
+from ownwords.generation.models import load
 
 PAGE = Path(__file__).parent.parent / "docs" / "architectures.md"
 REFUSED = {
@@ -212,3 +214,25 @@ def test_experts_in_16_bits_are_served():
         error, noise = slot_error(model, 100)
         assert error > 1e-4 and noise > 1e-4, "there is rounding"
         check_architecture(model, 100, "it")
+
+
+@torch.inference_mode()
+def test_the_windows_of_a_real_gemma_3():
+    """Gemma 3 270M, whose windows are 512 tokens: a row that is longer and one that is not, in float32."""
+    if not (folder := os.environ.get("OWNWORDS_GEMMA3")):
+        pytest.skip("OWNWORDS_GEMMA3 names no folder of Gemma 3 270M")
+    model = load(folder, "student", "cpu", "float32").model
+    assert model.config.sliding_window == 512
+    generator = torch.Generator().manual_seed(0)
+    texts = [torch.randint(3, 200_000, (n,), generator=generator).tolist() for n in (600, 60)]
+    states = [model.base_model(torch.tensor([text]), use_cache=False).last_hidden_state[0, -45:] for text in texts]
+    lane = Lane(model, 2, 640)
+    for prefix, text in zip(lane.read([text[:-44] for text in texts]), texts, strict=True):
+        lane.admit(prefix, len(text) - 45)
+    for start, count, kept in ((-45, 1, 1), (-44, 8, 3), (-41, 12, 12), (-29, 29, 29)):
+        ids = torch.tensor([text[start : start + count or None] for text in texts])
+        before = list(lane.lengths)
+        said = lane.feed(ids)[:, :kept].log_softmax(-1)
+        plain = torch.stack([model.lm_head(state[start + 45 : start + 45 + kept]) for state in states]).log_softmax(-1)
+        assert (said - plain).abs().max() < TOLERANCE
+        lane.rewind([n + kept for n in before])
