@@ -198,10 +198,10 @@ def _check_positions(config: PreTrainedConfig, metadata: dict[str, Any], tensors
         config.rope_parameters = rope | stretched
         return
     scaling = metadata.get(f"{metadata['general.architecture']}.rope.scaling.type", "none")
-    factors = [name for name in tensors if name.startswith("rope_factors_")]
-    if rope.get("rope_type", "default") == "default" and (factors or scaling != "none"):
+    lists = [name for name in tensors if name.startswith("rope_factors_")]
+    if rope.get("rope_type", "default") == "default" and (lists or scaling != "none"):
         raise ValueError(
-            f"it stretches its context ({', '.join(factors) or scaling}), which transformers does not read from GGUF: "
+            f"it stretches its context ({', '.join(lists) or scaling}), which transformers does not read from GGUF: "
             "take the model as safetensors"
         )
 
