@@ -5,7 +5,7 @@ Model output is hostile text: it is made printable before it meets the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -26,7 +26,7 @@ class Watch:
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self.decode = decode
-        self.key: Hashable | None = None
+        self.key: tuple[str, int] | None = None
         self.text, self.read = Text(), 0
         """what has been written, and in how many tokens"""
         self.shown: tuple[Text, Text] | None = None
@@ -67,6 +67,7 @@ class Watch:
             self.read = begun + span.stop
 
     def _name(self) -> str:
+        assert self.key is not None
         problem, attempt = self.key
         return f"problem {printable(str(problem))}, attempt {attempt}: {self.read:,} tokens"
 

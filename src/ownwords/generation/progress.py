@@ -10,7 +10,7 @@ Shapes: T tokens that an attempt may have, A attempts in flight.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +27,7 @@ NIL = 1e-6
 class InFlight:
     """What an attempt has written so far; views of the engine's own columns, which are not to be kept."""
 
-    key: Hashable
+    key: tuple[str, int]
     """problem id and number of the attempt"""
     token_ids: np.ndarray
     source: np.ndarray
