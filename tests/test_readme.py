@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -19,32 +20,22 @@ def commands() -> list[list[str]]:
 
 
 def test_commands_of_the_readme(tmp_path):
-    """Those that name pretrained weights are read only: nothing can be downloaded here. `make demo` is run as what the
-    Makefile runs."""
+    """The pretrained models, a gigabyte and a half of them, are not fetched here: the small world stands in for them.
+    `make demo` is run as what the Makefile runs."""
     asked = commands()
-    run = [words for words in asked if not any("Qwen/" in word for word in words)]
-    assert len(run) >= 10 and 1 <= len(asked) - len(run) <= 2
+    assert len(asked) >= 12 and sum("$teacher" in words for words in asked) == 1
     (tmp_path / "runs").mkdir()
-    for words in [["ownwords", "demo", "--run", "runs/demo", "--problems", "3", "--attempts", "1"], *run]:
-        fewer = [re.sub(r"size=\d+", "size=6", word) for word in words[1:]]
+    (tmp_path / "gsm8k").mkdir()
+    row = {"question": "What is 12 - 7?", "answer": "12 - 7 = <<12-7=5>>5\n#### 5"}
+    (tmp_path / "gsm8k" / "train.jsonl").write_text(
+        f"{json.dumps(row)}\n{json.dumps(row | {'question': 'And now?'})}\n"
+    )
+    for words in [["ownwords", "demo", "--run", "runs/demo", "--problems", "3", "--attempts", "1"], *asked]:
+        fewer = [re.sub(r"size=\d+", "size=6", re.sub(r"^\$(teacher|student)$", "world", word)) for word in words[1:]]
         done = subprocess.run(
             [sys.executable, "-m", "ownwords", *fewer], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr[-2000:]}"
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {
-        "sft",
-        "scores",
-        "chosen",
-        "report.html",
-        "student",
-    }
-
-
-def test_commands_with_pretrained_weights_parse(tmp_path):
-    """As far as they go without a network: the options are known, and the first thing that is missing is the file."""
-    for words in commands():
-        if any("Qwen/" in word for word in words):
-            done = subprocess.run(
-                [sys.executable, "-m", "ownwords", *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=60
-            )
-            assert done.returncode == 2 and "gsm8k/train.jsonl: no such file" in done.stderr, done.stderr
+        "sft", "scores", "chosen", "report.html", "student", "qwen",
+    }  # fmt: skip
