@@ -55,6 +55,8 @@ def test_extraction(text, answer):
         ("no idea", "math", None, None),
         ("", "math", None, None),
         ("#### \n", "math", None, None),
+        ("This is where the answer is. Let us see.", "math", None, None),
+        ("Next is where the answer is. Let us see: 6 - 1 = 5.\n\nThe final answer is 5.", "math", "5", "stated"),
     ],
 )
 def test_where_an_answer_is_found_is_named(text, kind, answer, rule):

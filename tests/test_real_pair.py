@@ -25,6 +25,7 @@ def runs(tmp_path_factory) -> Path:
     rows = [{"question": f"{n} + {3 * n} - 2 =", "answer": f"add up\n#### {4 * n - 2}"} for n in range(3, 11)]
     (folder / "gsm8k" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     given = ["--data", folder, "--study", "gsm8k", "--dtype", "float32", "--max-tokens", "120", "--batch", "8"]
+    given += ["--problems", "8"]
     for _ in range(2):  # the second start finds everything made
         assert real_pair.main(["make", "--runs", str(folder / "runs"), *map(str, given)]) == 0
     return folder / "runs"
@@ -82,6 +83,15 @@ def test_the_page_has_a_table_of_every_part(runs, tmp_path, capsys):
     assert written.startswith("before\n") and written.endswith("after\n")
     for part in ("### gsm8k: 8 problems", "RSD - student alone", "### Refused in gsm8k", "### Sets under world"):
         assert part in told
+
+
+def test_half_a_set_is_left_out(runs, tmp_path):
+    half = tmp_path / "gsm8k" / "rsd"
+    with Store.read(runs / "gsm8k" / "rsd") as whole, Store.open(half, whole.config, whole.versions) as store:
+        problems = whole.problems()
+        for trace in list(whole.traces())[:5]:
+            store.add(problems[trace.problem_id], trace)
+    assert [*page.tables(tmp_path)] == ["RSD of gsm8k: 5 of 8 attempts are made, so it is left out."]
 
 
 def test_intervals_know_what_none_of_a_few_can_rule_out():

@@ -92,16 +92,16 @@ def said(interval: Interval, form: str, sign: str = "") -> str:
 def _complete(folder: Path) -> tuple[list[str], list[str]]:
     """(the sets of a study that are complete, a line for each that is not). What is made first is what ends soonest:
     half a set says nothing of the whole."""
-    made = {}
+    whole, lines = [], []
     for name in SETS:
         if (folder / name / "traces.sqlite").is_file():
             with Store.read(folder / name) as store:
-                made[name] = len(store)
-    most = max(made.values(), default=0)
-    lines = [
-        f"{SETS[name]}: {n} of {most} attempts are made, so it is left out." for name, n in made.items() if n < most
-    ]
-    return [name for name, n in made.items() if n == most > 0], lines
+                made, owed = len(store), store.config["limit"]
+            if made == owed:
+                whole.append(name)
+            else:
+                lines.append(f"{SETS[name]} of {folder.name}: {made} of {owed} attempts are made, so it is left out.")
+    return whole, lines
 
 
 def _sums(run: Path) -> dict[str, np.ndarray]:
@@ -149,11 +149,12 @@ def _settings(folder: Path, made: Sequence[str]) -> str:
         with Store.read(folder / name) as store:
             config, versions = store.config, store.versions
         speed = _speed(folder / name)
-        lines.append(f"{SETS[name]} `--gate {config['gate']}`" + (f" ({speed})" if speed else ""))
-    shown = {"max-tokens": config["max_tokens"], "dtype": config["student_dtype"]}
-    shown |= {"temperature": config["student_sampling.temperature"], "top-p": config["student_sampling.top_p"]}
+        shown = f" --privileged {config['privileged']}" if config["privileged"] else ""
+        lines.append(f"{SETS[name]} `--gate {config['gate']}{shown}`" + (f" ({speed})" if speed else ""))
+    same = {"max-tokens": config["max_tokens"], "dtype": config["student_dtype"], "answer-from": config["answer_from"]}
+    same |= {"temperature": config["student_sampling.temperature"], "top-p": config["student_sampling.top_p"]}
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)
-    return "; ".join(lines) + ". " + ", ".join(f"{k} {v}" for k, v in shown.items()) + f"; {packages}."
+    return "; ".join(lines) + ". " + ", ".join(f"{k} {v}" for k, v in same.items()) + f"; {packages}."
 
 
 def _speed(run: Path) -> str:

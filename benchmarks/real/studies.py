@@ -37,13 +37,17 @@ class Study:
 
 
 PLAIN = {"teacher": {"gate": "always"}, "student": {"gate": "never", "teacher": "none"}}
-ALONE = {"student": PLAIN["student"]}
+# the small model writes no box, but "The answer is 18."
+STATED = {"student": {**PLAIN["student"], "answer_from": "any"}}
 STUDIES = {
     "gsm8k": Study("gsm8k/test.jsonl", 100, 400, sets={"rsd": {}, **PLAIN}),
     "math500": Study("math500/test.jsonl", 30, 512, sets={"rsd": {}, **PLAIN}),
-    "small-gsm8k": Study("gsm8k/test.jsonl", 60, 320, True, {"rsd": {"privileged": "solution"}, **ALONE}),
-    # SVAMP has answers and no worked solutions
-    "small-svamp": Study("small_sets/svamp_test.jsonl", 60, 320, True, {"rsd": {"privileged": "answer"}, **ALONE}),
+    "small-gsm8k": Study(
+        "gsm8k/test.jsonl", 60, 320, True, {"rsd": {"privileged": "solution", "answer_from": "any"}, **STATED}
+    ),
+    "small-svamp": Study(  # has answers and no worked solutions
+        "small_sets/svamp_test.jsonl", 60, 320, True, {"rsd": {"privileged": "answer", "answer_from": "any"}, **STATED}
+    ),
 }
 SETS = {"rsd": "RSD", "teacher": "plain teacher", "student": "student alone"}
 """name of a set -> what it is called on the page"""

@@ -105,6 +105,8 @@ def value_of(passage: str, kind: str) -> str | None:
     reason = REASON.search(text, start)
     text = undressed(text[: reason.start()] if reason else text)
     runs, words = runs_of(text), text.split()
+    if not words:  # nothing but a reason
+        return None
     if not runs or runs[0][0] > 0:
         short = len(words) <= 4 and words[0].lower().strip(".,") not in NO_VALUE and not VERBS & {*text.lower().split()}
         return text if short and re.fullmatch(r"[\w' -]+", text) and not runs else None
