@@ -40,7 +40,7 @@ parser.add_argument("--spin", action="store_true")
 options = parser.parse_args()
 os.environ.pop("OMP_NUM_THREADS", None)
 if not options.spin:
-    from ownwords.process import wait_asleep
+    from ownwords.io.process import wait_asleep
 
     wait_asleep()
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
+from ownwords.chat.templates import decode
+from ownwords.evaluation.answering import prepare
 from ownwords.evaluation.config import EvalConfig
-from ownwords.evaluation.run import prepare
-from ownwords.generation.models import model_path
 from ownwords.generation.run import Prepared, generate
-from ownwords.generation.templates import decode
+from ownwords.models.load import model_path
+from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 TASK = {
     "task": "crosscheck",

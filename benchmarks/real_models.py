@@ -21,7 +21,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ownwords.traces.paths import cache_folder
+from ownwords.io.paths import cache_folder
 
 
 @dataclass(frozen=True)

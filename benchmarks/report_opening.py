@@ -16,12 +16,12 @@ from statistics import median
 import numpy as np
 from chromium import chromium, open_page, show_as
 
-from ownwords.generation.models import load_tokenizer
-from ownwords.problems.problem import Problem
+from ownwords.models.load import load_tokenizer
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.reports.report import write_report
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 from ownwords.world import tasks
 
 

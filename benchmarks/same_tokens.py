@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.replay import first_difference, margin
+from ownwords.generation.divergence import first_difference, margin
 from ownwords.generation.run import generate, prepare
 from ownwords.traces.store import Store
 

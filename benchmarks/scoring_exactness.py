@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from references.suitability import Reference, reference_set, reference_tokens, reference_trace
 
-from ownwords.generation.models import load
-from ownwords.suitability.files import Scores
-from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
+from ownwords.models.load import load
+from ownwords.suitability.stored import Scores
 
 CHUNK = 2
 """positions at a time: in float64 more of them would not stay in the cache"""

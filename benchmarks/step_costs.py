@@ -18,7 +18,7 @@ from common import filled, machine, milliseconds, pass_ms
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.engines.pace import LENGTHS
-from ownwords.generation.models import load
+from ownwords.models.load import load
 from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.step import Draft, Rules, draft, verify
 

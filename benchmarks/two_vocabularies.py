@@ -28,10 +28,10 @@ from transformers import (
 
 from ownwords.generation.config import GenerateConfig, SamplingOptions
 from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.step import teacher_log_p
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"

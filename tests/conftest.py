@@ -14,8 +14,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 LONGEST = (
     "test_real_model.py", "test_kills.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py",

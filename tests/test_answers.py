@@ -13,7 +13,7 @@ import pytest
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, find_answer, split_thinking
 from ownwords.answers.text import is_words, same_text
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_close_leaves_no_process():
 
 CHECK = """
 from ownwords.answers.checker import Checker
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background ignores Ctrl-C
 with Checker() as checker:

@@ -13,11 +13,12 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask
 
 from ownwords.engines import trial
 from ownwords.engines.architecture import WINDOW, check_architecture, slot_error
-from ownwords.engines.lane import Lane, context_length
+from ownwords.engines.lane import Lane
 from ownwords.engines.memory import slot_bytes
 from ownwords.engines.small import FAMILIES, SIZES, small_config, small_model
 from ownwords.engines.trial import TOLERANCE, decode, recorded_error, try_architecture
-from ownwords.generation.models import load
+from ownwords.models.context import context_length
+from ownwords.models.load import load
 
 PAGE = Path(__file__).parent.parent / "docs" / "architectures.md"
 REFUSED = {

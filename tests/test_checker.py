@@ -19,7 +19,7 @@ from ownwords.answers import checker as module
 from ownwords.answers.checker import Checker, NotJudged
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.run import generate, prepare
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 FORMULA = Problem("q", "x+1")
 DYING = """
@@ -129,7 +129,7 @@ def test_any_deadline_can_be_waited_for(deadline):
 
 PARENT = """
 from ownwords.answers.checker import Checker
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 import threading
 checker = Checker(deadline=1e6)
 asked = checker.submit(Problem("q", r"\\sqrt{2}"), ANSWER)

@@ -12,7 +12,7 @@ import pytest
 from conftest import make, random_model
 from transformers.utils import logging
 
-from ownwords.generation.models import model_path
+from ownwords.models.load import model_path
 
 
 def ownwords(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

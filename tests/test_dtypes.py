@@ -10,13 +10,14 @@ import yaml
 from conftest import random_model
 from transformers import Qwen3Config
 
-from ownwords.generation import dtypes, models
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.dtypes import GAIN, LEAST, choose, decide, name_of, seconds_of
-from ownwords.generation.models import load, load_tokenizer
 from ownwords.generation.run import generate, prepare
-from ownwords.suitability.plan import ScoreConfig
-from ownwords.suitability.score import score
+from ownwords.models import dtypes
+from ownwords.models import load as models
+from ownwords.models.dtypes import GAIN, LEAST, choose, decide, name_of, seconds_of
+from ownwords.models.load import load, load_tokenizer
+from ownwords.suitability.scoring import score
+from ownwords.suitability.survey import ScoreConfig
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from conftest import make
 from ownwords.answers import endpoint
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
-from ownwords.generation.models import model_path
-from ownwords.problems.problem import Problem
+from ownwords.models.load import model_path
+from ownwords.records.problem import Problem
 
 
 class Server(ThreadingHTTPServer):

@@ -22,21 +22,21 @@ from transformers import (
 )
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 
+from ownwords.chat.templates import decode
 from ownwords.engines.architecture import check_architecture, slot_error
 from ownwords.engines.lane import Lane
 from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.memory import plan_slots, slot_bytes
 from ownwords.engines.stops import Stops
-from ownwords.generation.models import load
-from ownwords.generation.replay import first_difference, margin
+from ownwords.generation.divergence import first_difference, margin
 from ownwords.generation.run import Prepared
-from ownwords.generation.templates import decode
+from ownwords.models.load import load
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.gates import Always, Never, Threshold
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
-from ownwords.traces.trace import Trace
 
 WORLD = dict(problems="world:size=12,seed=3", attempts=2, max_tokens=160)
 

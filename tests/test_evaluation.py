@@ -21,16 +21,16 @@ from huggingface_hub import parse_eval_result_entries
 from transformers.utils.logging import disable_progress_bar
 
 from ownwords.answers.checker import Checker
+from ownwords.evaluation.answering import prepare
 from ownwords.evaluation.benchmarks import KNOWN, Benchmark, read_benchmark, shuffle_options
 from ownwords.evaluation.compare import compare
 from ownwords.evaluation.config import EvalConfig
 from ownwords.evaluation.references import judge_references
-from ownwords.evaluation.run import prepare
-from ownwords.evaluation.scores import score
+from ownwords.evaluation.results import score
 from ownwords.evaluation.table import read_answers
 from ownwords.generation.run import generate
-from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.records.problem import Problem
 from ownwords.rsd.columns import FORCED, STUDENT
 from ownwords.traces.store import Store
 

@@ -16,7 +16,7 @@ from ownwords.evaluation.intervals import Interval, mean_intervals, sign_flip_p
 from ownwords.evaluation.metrics import majority_at_k, pass_at_k
 from ownwords.evaluation.table import Answers, tabulate
 from ownwords.evaluation.votes import count_votes
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 
 def test_pass_at_k_is_the_share_of_choices_with_a_correct_answer():

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ownwords.problems.problem import Problem
+from ownwords.io.files import DiskFull
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.traces import export as module
+from ownwords.traces.cells import ARRAYS
 from ownwords.traces.export import export
-from ownwords.traces.files import DiskFull
-from ownwords.traces.rows import ARRAYS
 from ownwords.traces.select import Selection
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 CLOSING, END = 1, 2
 ODD = '\u65e5\u672c \U0001f600 \u2028\0 "x\\y" '

@@ -15,9 +15,9 @@ import pytest
 from rich.cells import cell_len
 
 from ownwords.cli.app import app, main
+from ownwords.io.files import new_folder, replacing
+from ownwords.io.paths import check_output
 from ownwords.numbers import Range, check, real, whole
-from ownwords.traces.files import new_folder, replacing
-from ownwords.traces.paths import check_output
 from ownwords.traces.salvage import salvage
 from ownwords.traces.store import Store
 
@@ -319,7 +319,7 @@ def test_nothing_of_the_users_is_replaced_and_nothing_is_left(tmp_path):
 
 
 def test_overwriting_a_training_spares_what_is_not_its_own(tmp_path):
-    from ownwords.training.run import check_folder
+    from ownwords.training.fine_tune import check_folder
 
     record = {"ended": True, "files": ["model.safetensors"], "decides": {"seed": 0}}
     (tmp_path / "training.json").write_text(json.dumps(record))

@@ -13,8 +13,8 @@ import pytest
 from conftest import make
 from transformers import AutoTokenizer
 
-from ownwords.generation.models import model_path
 from ownwords.generation.pilot import fitting
+from ownwords.models.load import model_path
 from ownwords.traces.fit import CLOSING, END, LEAST, marks, place, remark
 
 RUN = dict(problems="world:size=4,seed=3", attempts=1, max_tokens=200)

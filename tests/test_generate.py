@@ -17,7 +17,7 @@ import pytest
 from conftest import make
 
 from ownwords.generation.plan import Plan
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 from ownwords.traces.store import Store
 
 PROBLEMS = [Problem(question=f"question {i}", answer="1") for i in range(5)]

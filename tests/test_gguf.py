@@ -20,12 +20,12 @@ from gguf_files import F16, F32, write_gguf
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from ownwords.generation import gguf
-from ownwords.generation.gguf import converted, end_ids, kept_as, llama3
-from ownwords.generation.models import load, load_tokenizer
-from ownwords.traces.paths import TEMPORARY, cache_folder
+from ownwords.io.paths import TEMPORARY, cache_folder
+from ownwords.models import gguf
+from ownwords.models.gguf import converted, end_ids, kept_as, llama3
+from ownwords.models.load import load, load_tokenizer
+from ownwords.models.vocabulary import Vocabulary
 from ownwords.training.merge import merge
-from ownwords.vocabulary import Vocabulary
 
 SHAPE = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,

@@ -16,7 +16,7 @@ import ownwords
 from ownwords.answers.checker import Checker
 from ownwords.cli.app import app, main
 from ownwords.evaluation.outputs import Fields, read_row
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 ROWS = [
     {"question": "1 + 1?", "answer": "2", "response": "The answer is 2.", "is_correct": True},

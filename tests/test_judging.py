@@ -12,8 +12,8 @@ import pytest
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import extract_answer, find_answer
 from ownwords.answers.judge import by_mathematics, decide, is_language, judge
-from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.records.problem import Problem
 
 
 def rows(path: Path) -> list[dict]:

@@ -11,9 +11,9 @@ from faults.folders import FOLDERS, LOADS, SAME, Q, adapter, sharded, tensors
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from ownwords.generation import checkpoints
-from ownwords.generation.checkpoints import fingerprint
-from ownwords.generation.models import load, load_tokenizer, model_path
+from ownwords.models import checkpoints
+from ownwords.models.checkpoints import fingerprint
+from ownwords.models.load import load, load_tokenizer, model_path
 
 HARMLESS = [name for name, (_, wanted) in FOLDERS.items() if wanted in (SAME, LOADS)]
 OF_A_RUN = ["eight positions"]

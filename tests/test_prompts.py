@@ -16,16 +16,17 @@ from test_vocabulary import byte_level, sentencepiece
 from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ownwords.generation.config import THINK, GenerateConfig, stored_variables
-from ownwords.generation.models import model_path
+from ownwords.chat.prompts import make_prompts
+from ownwords.chat.settings import THINK, stored_variables
+from ownwords.chat.templates import Chat
+from ownwords.generation.config import GenerateConfig
 from ownwords.generation.plan import MOST, PRIVILEGED, Plan, shown_at
-from ownwords.generation.prompts import make_prompts
 from ownwords.generation.run import make_plan, prepare
-from ownwords.generation.templates import Chat
-from ownwords.problems.problem import Problem
+from ownwords.models.load import model_path
+from ownwords.records.problem import Problem
 from ownwords.rsd.columns import FORCED
 from ownwords.traces.select import Selection, reasons
-from ownwords.training.sources import run_rows
+from ownwords.training.row_sources import run_rows
 
 QUESTION, SYSTEM = "What is 1 + 1?", "Be brief."
 PROBLEM = Problem(QUESTION, "2", solution="One and one make two.")

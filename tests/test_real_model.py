@@ -19,14 +19,14 @@ from test_engine import rescored
 from transformers import AutoModelForCausalLM
 
 from ownwords.cli.app import app
-from ownwords.generation.gguf import converted
-from ownwords.generation.models import load
 from ownwords.generation.run import Prepared
+from ownwords.models.gguf import converted
+from ownwords.models.load import load
+from ownwords.models.vocabulary import Vocabulary
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import TEACHER
-from ownwords.suitability.files import Scores
+from ownwords.suitability.stored import Scores
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
-from ownwords.vocabulary import Vocabulary
 
 PROBLEMS = (
     ("What is 3 + 4?", "7", "3 + 4 = 7. The answer is \\boxed{7}."),

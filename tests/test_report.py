@@ -14,18 +14,19 @@ import pytest
 from report_opening import fill
 
 from ownwords.cli.app import main
-from ownwords.generation import models
-from ownwords.problems.problem import Problem
+from ownwords.models import load as models
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.reports.attention import findings
 from ownwords.reports.contents import embedded
-from ownwords.reports.measure import MASS_EDGES, RANK_EDGES, SURPRISAL_EDGES, Measured, measure
+from ownwords.reports.figures import MASS_EDGES, RANK_EDGES, SURPRISAL_EDGES, Measured, measure
 from ownwords.reports.payload import PARTS, THOUSANDTHS, UNKNOWN, ZERO, Texts, block, shown
 from ownwords.reports.pictures import pictures
 from ownwords.reports.report import write_report
-from ownwords.reports.sources import Source, open_sources
+from ownwords.reports.source import Source
+from ownwords.reports.trace_sets import open_sources
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT, TEACHER
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,16 @@ import pytest
 from conftest import make
 from transformers import AutoTokenizer
 
-from ownwords.generation.models import model_path
-from ownwords.problems.problem import Problem
+from ownwords.models.load import model_path
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.reports.report import write_report
 from ownwords.rsd.columns import COLUMNS, STUDENT
-from ownwords.suitability.files import Scores
-from ownwords.suitability.plan import ScoreConfig
-from ownwords.suitability.score import score
+from ownwords.suitability.scoring import score
+from ownwords.suitability.stored import Scores
+from ownwords.suitability.survey import ScoreConfig
 from ownwords.traces.spans import printable
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 chromium = pytest.importorskip("chromium", reason="selenium is not installed: pip install 'ownwords[dev]'")
 if not (chromium.BROWSER and chromium.DRIVER):

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from references.token_loop import propose_loop
 from scipy import stats
 
 from ownwords.rsd import gates
 from ownwords.rsd.draw import draw, settle
 from ownwords.rsd.mixture import law, likeliest_refused, mix
 from ownwords.rsd.noise import DRAFT
-from ownwords.rsd.reference import propose_loop
 from ownwords.rsd.shaping import Sampling, raw_logprobs, shape
 from ownwords.rsd.step import Rules, decide, positions
 

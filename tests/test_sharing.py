@@ -17,9 +17,9 @@ from conftest import make
 from huggingface_hub import RepoCard
 
 from ownwords.cli.look import export_run
-from ownwords.generation.models import model_path
-from ownwords.sharing.card import command, licence_of, public_name
-from ownwords.sharing.hub import FILES
+from ownwords.models.load import model_path
+from ownwords.sharing.data_card import command, licence_of, public_name
+from ownwords.sharing.upload import FILES
 from ownwords.traces.store import Store
 
 
@@ -183,7 +183,7 @@ def test_a_hub_that_is_not_there_is_one_line_and_nothing_is_lost(run, tmp_path):
 
 
 def test_a_hub_that_goes_away_leaves_the_export(run, tmp_path, monkeypatch):
-    from ownwords.sharing.hub import push
+    from ownwords.sharing.upload import push
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "README.md").write_text("card")

@@ -22,9 +22,9 @@ from ownwords.cli.look import export_run
 from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.models import load
 from ownwords.generation.pilot import run_pilot
 from ownwords.generation.run import prepare
+from ownwords.models.load import load
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype, soft_targets

@@ -11,8 +11,8 @@ import pytest
 
 from ownwords.answers.judge import judge
 from ownwords.problems.overlap import benchmarks_at_hand, overlapping, shingles
-from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.records.problem import Problem
 
 GSM8K = {"question": "Ann has 1,000 eggs and finds 3. How many?", "answer": "1000+3 = <<1000+3=1003>>1003\n#### 1,003"}
 S1K = {

@@ -11,10 +11,10 @@ import pytest
 from conftest import make
 from transformers import AutoTokenizer
 
+from ownwords.chat.settings import THINK
+from ownwords.chat.templates import decode
 from ownwords.cli.look import export_run
-from ownwords.generation.config import THINK
-from ownwords.generation.models import model_path
-from ownwords.generation.templates import decode
+from ownwords.models.load import model_path
 from ownwords.suitability.encode import Encoder
 from ownwords.suitability.sets import members
 

@@ -17,7 +17,7 @@ from test_rsd_law import FALSE_ALARM, GATES, PROPOSALS, chi_square, enumerated
 
 from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.stops import Stops
-from ownwords.generation.replay import first_difference, margin
+from ownwords.generation.divergence import first_difference, margin
 from ownwords.rsd import gates
 from ownwords.rsd.draw import draw
 from ownwords.rsd.noise import COIN, DRAFT, KEEP, attempt_noise

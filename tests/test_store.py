@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import yaml
 
-from ownwords.problems.problem import Problem
+from ownwords.io.files import DiskFull
+from ownwords.records.problem import Problem
+from ownwords.records.trace import FINISH_REASONS, VERDICTS, Trace
 from ownwords.rsd.columns import COLUMNS
-from ownwords.traces.files import DiskFull
 from ownwords.traces.select import Selection, reasons, select
 from ownwords.traces.store import Store
-from ownwords.traces.trace import FINISH_REASONS, VERDICTS, Trace
 
 CONFIG = {"gate": "threshold:0.01", "sampling.seed": 0, "sampling.temperature": 0.7, "engine.batch": 8}
 IDENTITY = ["gate", "sampling.seed", "sampling.temperature"]

@@ -13,12 +13,12 @@ import pytest
 from conftest import make
 
 from ownwords.cli.app import main
-from ownwords.generation.models import model_path
-from ownwords.suitability.files import Scores
+from ownwords.models.load import model_path
+from ownwords.suitability.choose import Rule, choose
 from ownwords.suitability.kinds import KINDS, STEP_CLASSES, kind_behind, step_class, token_kinds
-from ownwords.suitability.plan import ScoreConfig
-from ownwords.suitability.score import score
-from ownwords.suitability.select import Rule, choose
+from ownwords.suitability.scoring import score
+from ownwords.suitability.stored import Scores
+from ownwords.suitability.survey import ScoreConfig
 from ownwords.suitability.teachers import compare
 from ownwords.traces.store import Store
 

@@ -17,12 +17,12 @@ import pytest
 from conftest import make, random_model
 from transformers import AutoTokenizer
 
-from ownwords.generation.models import model_path
-from ownwords.suitability.files import SCORES, TOKEN_SCHEMA, TRACE_SCHEMA, Scores
+from ownwords.models.load import model_path
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
-from ownwords.suitability.plan import ScoreConfig, survey
-from ownwords.suitability.score import score
+from ownwords.suitability.scoring import score
 from ownwords.suitability.sets import members
+from ownwords.suitability.stored import SCORES, TOKEN_SCHEMA, TRACE_SCHEMA, Scores
+from ownwords.suitability.survey import ScoreConfig, survey
 
 BATCH = 16
 """tokens per pass, and so blocks of a few traces each"""
@@ -105,7 +105,7 @@ def test_files_are_as_documented(scored, traces):
 def test_local_naturalness_equals_each_step_read_alone(scored):
     """Its definition, word by word: every sentence under the problem and the two sentences before it."""
     from ownwords.suitability.forward import Sample, Scorer
-    from ownwords.suitability.score import load
+    from ownwords.suitability.scoring import load
 
     student = load(model_path("world", "student"), "student", "cpu", "float32")
     scorer = Scorer(student.model, None, "world")

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from references.suitability import Reference, reference_set, reference_tokens, reference_trace
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from ownwords.rsd.gates import Ens
 from ownwords.suitability import scores
-from ownwords.suitability.files import Scores
 from ownwords.suitability.forward import Sample, Scorer, batches, token_scores
-from ownwords.suitability.plan import ScoreConfig
-from ownwords.suitability.reference import Reference, reference_set, reference_tokens, reference_trace
-from ownwords.suitability.score import score
+from ownwords.suitability.scoring import score
+from ownwords.suitability.stored import Scores
+from ownwords.suitability.survey import ScoreConfig
 
 TOLERANCE = 1e-4
 
@@ -71,7 +71,7 @@ def test_every_score_of_a_run_equals_the_reference(tmp_path):
 def make_world(run: Path) -> str:
     """A run whose traces hold odd tokens: the student's own, drawn hot."""
     from ownwords.generation.config import SamplingOptions
-    from ownwords.generation.models import model_path
+    from ownwords.models.load import model_path
 
     hot = SamplingOptions(temperature=2.0, top_p=1.0, top_k=0)
     student = model_path("world", "student")

@@ -13,10 +13,10 @@ from conftest import make
 from test_vocabulary import byte_level
 from transformers import AutoTokenizer
 
-from ownwords.generation.config import THINK
-from ownwords.generation.models import model_path
-from ownwords.generation.prompts import make_prompts
-from ownwords.problems.problem import Problem
+from ownwords.chat.prompts import make_prompts
+from ownwords.chat.settings import THINK
+from ownwords.models.load import model_path
+from ownwords.records.problem import Problem
 from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace, TextTrace

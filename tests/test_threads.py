@@ -12,11 +12,11 @@ import pytest
 import torch
 from common import decode, pair
 
-from ownwords.engines.load import Load, quota
+from ownwords.engines.contention import Load, quota
 from ownwords.engines.local import LocalEngine
 from ownwords.engines.threads import BETTER, SHARE, Threads, fitting, threads_for
 from ownwords.generation.run import _request
-from ownwords.process import WAITING, wait_asleep
+from ownwords.io.process import WAITING, wait_asleep
 
 
 class Machine:

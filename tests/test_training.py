@@ -18,12 +18,13 @@ from conftest import make, random_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ownwords.generation.models import load, model_path
+from ownwords.models.load import load, model_path
 from ownwords.training import confidence, masks
 from ownwords.training.config import LoraOptions, MaskOptions, TrainConfig
+from ownwords.training.fine_tune import last_checkpoint, prepare, train
 from ownwords.training.merge import merge
-from ownwords.training.run import Prepared, last_checkpoint, prepare, train
-from ownwords.training.sources import file_rows
+from ownwords.training.prepared import Prepared
+from ownwords.training.row_sources import file_rows
 from ownwords.training.trainer import make_trainer
 
 NO = -100

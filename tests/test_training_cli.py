@@ -14,15 +14,15 @@ import pytest
 from conftest import random_model
 from transformers import AutoTokenizer
 
-from ownwords.generation.config import THINK
-from ownwords.generation.models import model_path
-from ownwords.problems.problem import Problem
+from ownwords.chat.settings import THINK
+from ownwords.models.load import model_path
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 from ownwords.training.config import PrefixOptions, TrainConfig
-from ownwords.training.prefixes import TEMPLATE
-from ownwords.training.run import prepare
+from ownwords.training.fine_tune import prepare
+from ownwords.training.upft import TEMPLATE
 
 NO = -100
 TOKENIZER = AutoTokenizer.from_pretrained(model_path("world", "student"))

@@ -13,15 +13,15 @@ import pytest
 from conftest import make
 
 from ownwords.cli.look import export_run
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import COLUMNS
 from ownwords.traces.select import Selection, select, surprisal
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 from ownwords.training import masks
 from ownwords.training.mixtures import cap_problems, cap_tokens, check_shares, mix
-from ownwords.training.prefixes import prefix, spread
+from ownwords.training.row_sources import FIGURES, file_rows, run_rows, trace_row
 from ownwords.training.rows import Row, digest, order
-from ownwords.training.sources import FIGURES, file_rows, run_rows, trace_row
+from ownwords.training.upft import prefix, spread
 
 NO = -100
 PROMPT, TOKENS, END = [11, 12, 13], [20, 21, 22, 23, 24, 25, 9], 9
@@ -198,7 +198,7 @@ def run(tmp_path_factory):
 
 
 def _student() -> str:
-    from ownwords.generation.models import model_path
+    from ownwords.models.load import model_path
 
     return model_path("world", "student")
 

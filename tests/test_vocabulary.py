@@ -16,13 +16,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ownwords.generation.config import SamplingOptions
+from ownwords.models.vocabulary import Alignment, Vocabulary, align, token_bytes
 from ownwords.rsd import gates
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.mixture import law
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import LEAST, Spelled, log_product, with_products
 from ownwords.rsd.step import Rules, decide, positions, teacher_log_p
-from ownwords.vocabulary import Alignment, Vocabulary, align, token_bytes
 
 PLAIN = Sampling(1.0, 1.0)
 

@@ -36,9 +36,11 @@ def preload() -> None:
     """Import what commands import, once, before there are children."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for module in (
-        "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.run",
-        "ownwords.evaluation.scores", "ownwords.reports.report", "ownwords.suitability.score", "ownwords.training.run",
-        "ownwords.suitability.select", "ownwords.training.merge", "ownwords.traces.salvage", "ownwords.sharing.card",
+        "ownwords.cli.app", "ownwords.cli.options", "ownwords.generation.run", "ownwords.evaluation.answering",
+        "ownwords.evaluation.results", "ownwords.reports.report", "ownwords.suitability.scoring",
+        "ownwords.training.fine_tune",
+        "ownwords.suitability.choose", "ownwords.training.merge", "ownwords.traces.salvage",
+        "ownwords.sharing.data_card",
         "ownwords.generation.pilot", "ownwords.world.recipes", "ownwords.world.measure", "reasoning_gym",
         "encodings.utf_8_sig", "encodings.utf_16_le", "encodings.idna", "encodings.unicode_escape",
     ):  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faults.common import Case, Done, changed, command, held, preload, snapshot
-from ownwords.traces.rows import TRACE, checksum, to_cell
+from ownwords.traces.cells import TRACE, checksum, to_cell
 from ownwords.traces.store import Store
 
 RUN = (

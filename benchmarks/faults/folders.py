@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from faults.common import Case, command, held
-from ownwords.generation.models import model_path
+from ownwords.models.load import model_path
 from ownwords.traces.store import Store
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

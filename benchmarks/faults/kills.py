@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from faults.common import Case, Done, complaint
 from ownwords.answers.checker import Checker
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 from ownwords.traces.store import Store
 
 MARK = "OWNWORDS_FAULTS_MARK"

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ownwords.evaluation.intervals import Interval
-from ownwords.generation.models import load_tokenizer
-from ownwords.suitability.files import Scores
+from ownwords.models.load import load_tokenizer
 from ownwords.suitability.kinds import CONNECTIVE, KINDS, REFLECTION, token_kinds
 from ownwords.suitability.pieces import Pieces
 from ownwords.suitability.refusals import Refusals
+from ownwords.suitability.stored import Scores
 from ownwords.suitability.views import View, run_views
 from ownwords.traces.store import Store
 from ownwords.traces.summary import IMPLAUSIBLE

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ownwords.evaluation.intervals import LEVEL, RESAMPLES, SEED, Interval
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, TEACHER
 from ownwords.suitability.scores import clipped
 from ownwords.traces.summary import IMPLAUSIBLE
-from ownwords.traces.trace import Trace
 
 
 @dataclass(frozen=True)

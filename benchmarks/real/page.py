@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ownwords.evaluation.intervals import Interval, sign_flip_p
-from ownwords.suitability.files import Scores
+from ownwords.suitability.stored import Scores
 from ownwords.suitability.teachers import compare
 from ownwords.traces.spans import printable
 from ownwords.traces.store import Store

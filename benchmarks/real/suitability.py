@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ownwords.generation.models import load_tokenizer
-from ownwords.process import versions
+from ownwords.io.process import versions
+from ownwords.models.load import load_tokenizer
 from ownwords.rsd.columns import FORCED
-from ownwords.suitability.plan import ScoreConfig
-from ownwords.suitability.score import score as score_set
 from ownwords.suitability.scores import trace_scores
+from ownwords.suitability.scoring import score as score_set
+from ownwords.suitability.survey import ScoreConfig
 from ownwords.traces.store import Store
 
 LONG = "long"

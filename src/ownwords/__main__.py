@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     try:
-        from ownwords.process import hear_signals, open_streams, wait_asleep
+        from ownwords.io.process import hear_signals, open_streams, wait_asleep
 
         hear_signals()
         open_streams()

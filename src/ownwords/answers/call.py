@@ -13,7 +13,7 @@ from ownwords.answers.extract import Found, find_answer, split_thinking
 from ownwords.answers.judge import Judgement
 from ownwords.answers.text import same_text
 from ownwords.answers.worker import decided
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 ANSWER_FROM = ("any", "boxed", "whole")
 

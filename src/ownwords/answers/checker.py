@@ -24,7 +24,7 @@ from typing import Any
 from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
 from ownwords.answers.judge import SHORT, Judgement
 from ownwords.answers.worker import LONGEST_WAIT
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 LONGEST = 10_000
 """characters; what is longer is no answer"""
@@ -221,7 +221,7 @@ class Checker:
             started.result()
 
     def submit(self, problem: Problem, answer: str | None) -> Future[str]:
-        """A future verdict, one of `ownwords.traces.trace.VERDICTS`. What needs no worker is answered at once.
+        """A future verdict, one of `ownwords.records.trace.VERDICTS`. What needs no worker is answered at once.
 
         The future raises NotJudged if the answer's processes were killed; ValueError if none starts.
         """

@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 UNDECIDED = ("unparsable", "unverifiable", "timeout")
 INSTRUCTION = (

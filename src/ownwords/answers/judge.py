@@ -60,7 +60,7 @@ def is_language(text: str) -> bool:
 
 def by_mathematics(reference: str, answer: str, question: str = "") -> Judgement:
     """The verdict on what both texts are read as."""
-    from ownwords.answers.compare import same
+    from ownwords.answers.equal import same
     from ownwords.answers.reading import read
     from ownwords.answers.things import kind_of, show
 

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from ownwords.children import end_with
+from ownwords.io.children import end_with
 
 MEMORY = 2 << 30
 """bytes of address space; an expression that wants more fails here, not on the machine"""
@@ -43,7 +43,7 @@ def main(extra: str = "", parent: str = "") -> None:
     except (ImportError, ValueError, OSError):  # not on this platform
         pass
     # While there is a stderr to say what is wrong with an installation.
-    import ownwords.answers.compare  # noqa: F401
+    import ownwords.answers.equal  # noqa: F401
     from ownwords.answers.judge import decide
 
     os.dup2(1, 2)

@@ -17,8 +17,8 @@ from cyclopts.config import Dict
 
 from ownwords.cli.console import Console
 from ownwords.cli.help import Formatter, described
-from ownwords.process import INTERRUPTED, interrupted, stop_hearing, unprinted
-from ownwords.traces.paths import in_words
+from ownwords.io.paths import in_words
+from ownwords.io.process import INTERRUPTED, interrupted, stop_hearing, unprinted
 
 app = App(
     name="ownwords",

@@ -44,7 +44,7 @@ def demo(
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
         from ownwords.generation.run import generate, prepare
-        from ownwords.traces.paths import check_output
+        from ownwords.io.paths import check_output
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"

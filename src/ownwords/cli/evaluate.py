@@ -41,10 +41,10 @@ def evaluate(
     with loading(console, "loading the model"):
         from ownwords.answers.checker import Checker
         from ownwords.cli.progress import live_progress
-        from ownwords.cli.scores import scores_table
+        from ownwords.cli.results import scores_table
+        from ownwords.evaluation.answering import prepare
         from ownwords.evaluation.hub_results import check_eval_results, write_eval_results
-        from ownwords.evaluation.run import prepare
-        from ownwords.evaluation.scores import score, write_scores
+        from ownwords.evaluation.results import score, write_scores
         from ownwords.generation.run import generate
         from ownwords.traces.store import Store
 
@@ -99,7 +99,7 @@ def compare(before: Path, after: Path) -> None:
     console = Console()
     with console.status("comparing"):
         from ownwords.answers.checker import Checker
-        from ownwords.cli.scores import comparison_table
+        from ownwords.cli.results import comparison_table
         from ownwords.evaluation.compare import compare as compare_runs
 
         with Checker() as checker:

@@ -44,7 +44,7 @@ def generate(
     """
     console = Console()
     if push_to_hub:
-        from ownwords.sharing.hub import check_hub
+        from ownwords.sharing.upload import check_hub
 
         check_hub(push_to_hub, overwrite=False)
     with loading(console, "loading models"):

@@ -80,9 +80,9 @@ def judge(
     with console.status("judging") as status, ExitStack() as open_files:
         from ownwords.answers.checker import Checker
         from ownwords.evaluation.outputs import Fields, judge_rows
-        from ownwords.problems.files import READERS, read_rows
-        from ownwords.traces.files import replacing
-        from ownwords.traces.paths import check_output
+        from ownwords.io.files import replacing
+        from ownwords.io.paths import check_output
+        from ownwords.problems.readers import READERS, read_rows
 
         if outputs.suffix.lower() not in READERS:
             raise ValueError(f"{outputs}: expected a {', '.join(READERS)} file")

@@ -18,8 +18,8 @@ from ownwords.numbers import Seed, Share, whole
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ownwords.records.trace import Trace
     from ownwords.traces.store import Store
-    from ownwords.traces.trace import Trace
 
 SoftLayout = Literal["union", "trl", "axolotl", "distillkit"]
 TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
@@ -48,9 +48,9 @@ def show(
     width
         Columns to write into; as many as the terminal has if not given.
     """
-    from ownwords.generation.models import load_tokenizer
-    from ownwords.traces.files import write_file
-    from ownwords.traces.paths import check_output
+    from ownwords.io.files import write_file
+    from ownwords.io.paths import check_output
+    from ownwords.models.load import load_tokenizer
     from ownwords.traces.store import Store
     from ownwords.traces.summary import summarise
 
@@ -188,7 +188,7 @@ def export(
         raise ValueError("--salvage leaves the run directory as it is: name another directory to write to with --out")
     out = out or run / "exports"
     if to_hub:
-        from ownwords.sharing.hub import check_hub
+        from ownwords.sharing.upload import check_hub
 
         check_hub(to_hub, overwrite)
     with console.status("writing"), ExitStack() as closing:
@@ -211,7 +211,7 @@ def export(
 
 def push_run(console: Console, out: Path, repo: str) -> None:
     """Upload an export that has been written, and say where it is."""
-    from ownwords.sharing.hub import push
+    from ownwords.sharing.upload import push
 
     with console.status("uploading"):
         url = push(out, repo)
@@ -230,15 +230,15 @@ def export_run(
     licence: str = "unknown",
     layouts: tuple[SoftLayout, ...] = (),
 ) -> dict[str, Path]:
-    """Export with the run's own tokenizer, and a data card: see `ownwords.traces.export`, `ownwords.sharing.card`."""
+    """Export with the run's own tokenizer, and a data card: `ownwords.traces.export`, `ownwords.sharing.data_card`."""
     import pyarrow.parquet as pq
 
-    from ownwords.generation.models import load_tokenizer
-    from ownwords.generation.templates import decode
-    from ownwords.sharing.card import data_card
+    from ownwords.chat.templates import decode
+    from ownwords.io.files import write_file
+    from ownwords.io.paths import held
+    from ownwords.models.load import load_tokenizer
+    from ownwords.sharing.data_card import data_card
     from ownwords.traces.export import export as write
-    from ownwords.traces.files import write_file
-    from ownwords.traces.paths import held
     from ownwords.traces.select import Selection
     from ownwords.traces.store import Store
 

@@ -52,8 +52,8 @@ def models(
     """
     from ownwords.engines.small import FAMILIES
     from ownwords.engines.trial import try_architecture
-    from ownwords.traces.files import write_file
-    from ownwords.traces.paths import check_output
+    from ownwords.io.files import write_file
+    from ownwords.io.paths import check_output
 
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"unknown architectures: {', '.join(unknown)}; expected some of {', '.join(FAMILIES)}")

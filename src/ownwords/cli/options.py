@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ownwords.traces.paths import read_text
+from ownwords.io.paths import read_text
 
 
 class _Loader(yaml.SafeLoader):

@@ -79,8 +79,8 @@ def score(
     """
     console = Console()
     with console.status("loading"):
-        from ownwords.generation.config import read_variables
-        from ownwords.suitability.plan import ScoreConfig
+        from ownwords.chat.settings import read_variables
+        from ownwords.suitability.survey import ScoreConfig
         from ownwords.traces.fit import LEAST, remark
 
         config = ScoreConfig(
@@ -153,12 +153,12 @@ def compare_teachers(
         raise ValueError(f"{len(traces)} trace sets are given: expected two or more, one per teacher")
     console = Console()
     with console.status("loading"):
-        from ownwords.generation.config import read_variables
-        from ownwords.suitability.files import Scores
-        from ownwords.suitability.plan import ScoreConfig
+        from ownwords.chat.settings import read_variables
+        from ownwords.io.files import write_file
+        from ownwords.io.paths import check_folder, foreign
+        from ownwords.suitability.stored import Scores
+        from ownwords.suitability.survey import ScoreConfig
         from ownwords.suitability.teachers import compare
-        from ownwords.traces.files import write_file
-        from ownwords.traces.paths import check_folder, foreign
     check_folder(out)
     if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
         raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
@@ -227,8 +227,8 @@ def _columns(summary: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _score(console: Console, config: Any) -> dict[str, Any]:
-    from ownwords.process import versions
-    from ownwords.suitability.score import score as run
+    from ownwords.io.process import versions
+    from ownwords.suitability.scoring import score as run
 
     with _progress(console) as (plan, tell):
         return run(config, versions("ownwords", "torch", "transformers", "tokenizers"), tell, plan, console.print)

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.io.files import write_file
+from ownwords.io.paths import check_output
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
-from ownwords.traces.files import write_file
-from ownwords.traces.paths import check_output
 
 Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
@@ -62,9 +62,9 @@ def select(
         raise ValueError("no scores directory is given: expected one or more, as ownwords score wrote them")
     console = Console()
     with console.status("selecting"):
-        from ownwords.suitability.files import Scores
-        from ownwords.suitability.select import NAMES, Rule
-        from ownwords.suitability.select import select as choose
+        from ownwords.suitability.choose import NAMES, Rule
+        from ownwords.suitability.choose import select as choose
+        from ownwords.suitability.stored import Scores
 
         rule = Rule(
             by=by, per_problem=per_problem, share=share, count=count, correct=correct, balance=balance, seed=seed
@@ -103,10 +103,10 @@ def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: P
 
 
 def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[str, Any]]]:
-    from ownwords.generation.models import load_tokenizer
+    from ownwords.models.load import load_tokenizer
     from ownwords.suitability.analyse import analyse as look
-    from ownwords.suitability.files import Scores
     from ownwords.suitability.pieces import Pieces
+    from ownwords.suitability.stored import Scores
     from ownwords.suitability.views import run_views, score_views
     from ownwords.traces.store import Store
 

@@ -20,8 +20,8 @@ from ownwords.cli.progress import LINE_EVERY
 from ownwords.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from ownwords.training.metrics import Progress as State
-    from ownwords.training.run import Prepared
+    from ownwords.training.log import Progress as State
+    from ownwords.training.prepared import Prepared
 
 
 def train(config: TrainConfig, *, dry_run: bool = False) -> int:
@@ -40,8 +40,8 @@ def train(config: TrainConfig, *, dry_run: bool = False) -> int:
     with console.status("loading data and student"):
         from accelerate import PartialState
 
-        from ownwords.training.run import prepare
-        from ownwords.training.run import train as run
+        from ownwords.training.fine_tune import prepare
+        from ownwords.training.fine_tune import train as run
 
         _quieten()
         prepared = prepare(config)

@@ -9,9 +9,9 @@ from typing import Literal
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.io.files import plain_errors, write_file
+from ownwords.io.paths import check_output
 from ownwords.numbers import Count, CountOrNone, Seed
-from ownwords.traces.files import plain_errors, write_file
-from ownwords.traces.paths import check_output
 
 
 def train(

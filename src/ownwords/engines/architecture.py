@@ -19,8 +19,9 @@ from contextlib import contextmanager
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from ownwords.engines.lane import Lane, context_length
+from ownwords.engines.lane import Lane
 from ownwords.engines.memory import free_bytes
+from ownwords.models.context import context_length
 
 LONGEST = 80
 """positions that are tried: more than the slot cache reads at once, and than a mistake in a rotation can hide in"""

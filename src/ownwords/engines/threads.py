@@ -26,7 +26,7 @@ from functools import cache
 import torch
 from transformers import PreTrainedModel
 
-from ownwords.engines.load import FIRST, Load, quota
+from ownwords.engines.contention import FIRST, Load, quota
 
 SHARE = 0.03
 """of the time may be lost in trials"""

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, replace
 
 from ownwords.answers.choices import LETTERS
-from ownwords.problems.problem import Problem
 from ownwords.problems.sources import load_problems
+from ownwords.records.problem import Problem
 
 
 @dataclass(frozen=True)

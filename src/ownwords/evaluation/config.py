@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ownwords.generation.config import ALONE, DTYPES, SYSTEM_PROMPT, THINK, GenerateConfig, SamplingOptions
+from ownwords.chat.settings import SYSTEM_PROMPT, THINK
+from ownwords.generation.config import ALONE, DTYPES, GenerateConfig, SamplingOptions
 from ownwords.generation.plan import MOST
 from ownwords.numbers import CountOrNone, Deadline, Processes, Seed, check, whole
 

@@ -9,8 +9,8 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from ownwords.evaluation.benchmarks import KNOWN, known
-from ownwords.traces.files import write_file
-from ownwords.traces.paths import check_output
+from ownwords.io.files import write_file
+from ownwords.io.paths import check_output
 
 
 def check_eval_results(path: Path, benchmark: str, overwrite: bool) -> None:

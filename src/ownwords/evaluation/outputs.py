@@ -19,8 +19,8 @@ from ownwords.answers.choices import LETTERS, read_label
 from ownwords.answers.extract import Found
 from ownwords.answers.judge import Judgement
 from ownwords.problems.fields import QUESTION_NAMES, to_problem
-from ownwords.problems.files import Rows
-from ownwords.problems.problem import Problem
+from ownwords.problems.readers import Rows
+from ownwords.records.problem import Problem
 
 REFERENCE_NAMES = ("reference", "reference_answer", "ref", "gold", "gt", "gold_answer", "expected", "correct_answer")
 OUTPUT_NAMES = (

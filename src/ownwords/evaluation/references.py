@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ownwords.answers.checker import Checker
 from ownwords.answers.extract import find_answer
 from ownwords.evaluation.spellings import spellings
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ownwords.answers.choices import LETTERS, option_text, read_letter
 from ownwords.answers.cut import cut, enclosed
 from ownwords.answers.quantity import Quantity, is_percent, read_quantity
 from ownwords.answers.text import is_words, tidy
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 NAME = re.compile(r"[a-zA-Z](?:\([a-z]\))? ?= ?(?P<value>[^=<>]+)")
 

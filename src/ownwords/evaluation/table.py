@@ -10,7 +10,7 @@ import numpy as np
 from ownwords.answers.checker import Checker
 from ownwords.evaluation.metrics import majority_at_k, pass_at_k
 from ownwords.evaluation.votes import count_votes
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 from ownwords.traces.store import Store
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ownwords.answers.checker import Checker
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 
 def count_votes(

@@ -7,19 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from cyclopts import Parameter
 
+from ownwords.chat.settings import SYSTEM_PROMPT, THINK, read_variables
 from ownwords.generation.plan import MOST
 from ownwords.numbers import CountOrNone, Deadline, Processes, Seed, ShareAbove0, check, real, whole
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.shaping import Sampling
-
-SYSTEM_PROMPT = (
-    "You are a helpful assistant. First explore the problem step by step, then give a clear final response "
-    "with the answer inside \\boxed{}."
-)
-THINK = ("<think>", "</think>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,25 +190,6 @@ SCOPE = {
     "privileged", "privileged_when",
 }  # fmt: skip
 """Keys that say how much is made, where and how fast, not what a trace looks like: they may change between starts."""
-
-
-def read_variables(given: dict[str, Any]) -> dict[str, Any]:
-    """Variables of a template; what was given as text becomes what it spells in YAML, as `true` and `3`."""
-
-    def read(text: str) -> Any:
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            return text
-        return value if isinstance(value, bool | int | float | list | dict) else text
-
-    return {name: read(value) if isinstance(value, str) else value for name, value in given.items()}
-
-
-def stored_variables(config: dict[str, Any]) -> dict[str, Any]:
-    """The variables of the templates in a run's flat configuration."""
-    prefix = "template_kwargs."
-    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
 def _filled(options: SamplingOptions, preset: Sampling) -> SamplingOptions:

@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from ownwords.answers.checker import Checker, NotJudged
 from ownwords.generation.plan import Plan
+from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 
 class Judging:

@@ -20,11 +20,11 @@ from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
 from ownwords.generation.progress import Progress
 from ownwords.generation.run import Prepared, generate, prepare
-from ownwords.problems.problem import Problem
+from ownwords.io.files import write_file
+from ownwords.io.paths import check_folder
+from ownwords.records.problem import Problem
 from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
-from ownwords.traces.files import write_file
-from ownwords.traces.paths import check_folder
 from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
 from ownwords.traces.summary import Summary, summarise

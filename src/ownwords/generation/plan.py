@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 PRIVILEGED = {"answer": 1000, "solution": 2000}
 """What the teacher is shown -> the first number of such attempts."""

@@ -9,32 +9,32 @@ from typing import Any
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
+from ownwords.chat.prompts import Prompts, Style, make_prompts
+from ownwords.chat.templates import decode
 from ownwords.engines.architecture import check_architecture
-from ownwords.engines.lane import context_length
 from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
+from ownwords.generation.begun import as_begun
 from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
-from ownwords.generation.dtypes import as_begun
 from ownwords.generation.judging import Judging
-from ownwords.generation.models import Loaded, load
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
-from ownwords.generation.problems import read_problems
+from ownwords.generation.problem_set import read_problems
 from ownwords.generation.progress import InFlight, Progress
-from ownwords.generation.prompts import Prompts, Style, make_prompts
-from ownwords.generation.templates import decode
-from ownwords.problems.problem import Problem
-from ownwords.process import interruptible, versions
+from ownwords.io.paths import check_folder
+from ownwords.io.process import interruptible, versions
+from ownwords.models.context import context_length
+from ownwords.models.load import Loaded, load
+from ownwords.models.vocabulary import Alignment, Vocabulary, align
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
-from ownwords.traces.paths import check_folder
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
-from ownwords.vocabulary import Alignment, Vocabulary, align
 
 SPELLED = 8
 """Tokens of the student's own that an attempt has room for: think tags, as a rule."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from ownwords.answers.choices import LETTERS
 from ownwords.answers.extract import last_boxed
+from ownwords.problems.alternatives import INDEX_NAMES, key_place, read_options
 from ownwords.problems.lettered import choice_within
-from ownwords.problems.options import INDEX_NAMES, key_place, read_options
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 QUESTION_NAMES = ("question", "problem", "query", "prompt", "instruction", "input")
 ANSWER_NAMES = (

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from ownwords.answers.judge import judge
-from ownwords.problems.problem import Problem
 from ownwords.problems.spec import split_spec
+from ownwords.records.problem import Problem
 
 
 def reasoning_gym() -> Any:

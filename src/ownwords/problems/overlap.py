@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from ownwords.problems.problem import Problem
+from ownwords.records.problem import Problem
 
 WORDS = 13
 BENCHMARKS = (

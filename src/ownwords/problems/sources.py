@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ownwords.problems.fields import to_problem
-from ownwords.problems.files import READERS, Rows, read_rows
 from ownwords.problems.gym import gym_problems, world_problems
-from ownwords.problems.hub import hub_rows
-from ownwords.problems.problem import Problem
+from ownwords.problems.hub_data import hub_rows
+from ownwords.problems.readers import READERS, Rows, read_rows
+from ownwords.records.problem import Problem
 
 
 def load_problems(

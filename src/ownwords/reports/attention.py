@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ownwords.reports.measure import Attempt, Measured
+from ownwords.reports.figures import Attempt, Measured
 
 COLLAPSED = 0.5
 """fallback rate above which the student has taken over: the paper's filter (arXiv 2509.22230)"""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ownwords import __version__
 from ownwords.reports.attention import Finding
-from ownwords.reports.measure import Attempt, Measured
+from ownwords.reports.figures import Attempt, Measured
 from ownwords.reports.payload import Texts, block, shown
 from ownwords.reports.pictures import Picture
 from ownwords.traces.summary import described

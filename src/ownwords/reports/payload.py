@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ownwords.reports.sources import Source
+from ownwords.records.trace import Trace
+from ownwords.reports.source import Source
 from ownwords.traces.spans import printable, spans
-from ownwords.traces.trace import Trace
 
 THOUSANDTHS, PARTS = 1000, 60_000
 ZERO, UNKNOWN = 0xFFFE, 0xFFFF

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ownwords.reports.measure import MASS_EDGES, RANK_EDGES, SURPRISAL_EDGES, Measured
+from ownwords.reports.figures import MASS_EDGES, RANK_EDGES, SURPRISAL_EDGES, Measured
 from ownwords.traces.summary import IMPLAUSIBLE
 
 LINES = ("-", "--", ":", "-.")

@@ -12,14 +12,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ownwords.io.files import plain_errors, replacing
+from ownwords.io.paths import check_output
 from ownwords.reports.attention import findings
 from ownwords.reports.contents import embedded, facts
-from ownwords.reports.measure import measure
+from ownwords.reports.figures import measure
 from ownwords.reports.payload import shown
 from ownwords.reports.pictures import pictures
-from ownwords.reports.sources import open_sources
-from ownwords.traces.files import plain_errors, replacing
-from ownwords.traces.paths import check_output
+from ownwords.reports.trace_sets import open_sources
 
 SCRIPTS = ("decode.js", "overview.js", "browser.js", "reader.js", "start.js")
 

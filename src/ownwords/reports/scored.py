@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from ownwords.generation.models import load_tokenizer
-from ownwords.problems.problem import Problem
-from ownwords.reports.sources import Source, decoder
+from ownwords.models.load import load_tokenizer
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
+from ownwords.reports.source import Source, decoder
 from ownwords.rsd.columns import FORCED, TEACHER
-from ownwords.suitability.files import Scores
-from ownwords.traces.trace import Trace
+from ownwords.suitability.stored import Scores
 
 SHOWN = {
     "rsr": "Rank-Surprisal Ratio",

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.config import THINK
-from ownwords.generation.prompts import check_open, completion_style
-from ownwords.generation.templates import Chat, Prompt, any_of
+from ownwords.chat.prompts import check_open, completion_style
+from ownwords.chat.settings import THINK
+from ownwords.chat.templates import Chat, Prompt, any_of
 from ownwords.suitability.forward import Sample
 from ownwords.suitability.markers import Said, take_apart, without_end, without_marks
 from ownwords.suitability.shapes import IdTrace, TextTrace
-from ownwords.traces.rows import clean
+from ownwords.traces.cells import clean
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerBase
 
 from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.forward import Sample, Scorer, TokenScores, batches
-from ownwords.suitability.local import step_samples
+from ownwords.suitability.naturalness import step_samples
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
-from ownwords.suitability.plan import ScoreConfig
 from ownwords.suitability.scores import step_logprob, trace_scores
 from ownwords.suitability.sets import Member
+from ownwords.suitability.survey import ScoreConfig
 
 Tell = Callable[[int, int], None]
 """(traces, tokens) scored since it was told last"""

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ownwords.problems.files import READERS, read_rows
-from ownwords.problems.hub import hub_rows
+from ownwords.problems.hub_data import hub_rows
+from ownwords.problems.readers import READERS, read_rows
 from ownwords.rsd.columns import FORCED
 from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
-from ownwords.traces.rows import clean
+from ownwords.traces.cells import clean
 from ownwords.traces.store import Store
 
 KINDS = {".jsonl": "JSONL", ".ndjson": "JSONL", ".parquet": "Parquet"}

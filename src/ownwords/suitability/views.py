@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ownwords.rsd.columns import FORCED, STUDENT
-from ownwords.suitability.files import Scores
+from ownwords.suitability.stored import Scores
 from ownwords.traces.store import Store
 
 

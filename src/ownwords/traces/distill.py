@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED
 from ownwords.rsd.soft import PAD, in_sets
-from ownwords.traces.trace import Trace
 
 Layout = Literal["union", "trl", "axolotl", "distillkit"]
 IGNORED = -100

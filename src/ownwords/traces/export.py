@@ -25,15 +25,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ownwords.problems.problem import Problem
+from ownwords.io.files import plain_errors, replacing
+from ownwords.io.paths import check_folder, held
+from ownwords.records.problem import Problem
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED
+from ownwords.traces.cells import ARRAYS, clean
 from ownwords.traces.distill import IGNORED, Layout, distillkit_config, soft_table
-from ownwords.traces.files import plain_errors, replacing
-from ownwords.traces.paths import check_folder, held
-from ownwords.traces.rows import ARRAYS, clean
 from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
 from ownwords.traces.store import Store
-from ownwords.traces.trace import Trace
 
 ROWS, BYTES = 1000, 64 * 2**20
 """a Parquet row group is written at so many rows, or at so many bytes of JSON: what is held in memory at most"""

@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from ownwords.problems.problem import Problem
-from ownwords.traces.rows import CELLS, SCHEMA, checked, from_cells
+from ownwords.records.problem import Problem
+from ownwords.traces.cells import CELLS, SCHEMA, checked, from_cells
 from ownwords.traces.store import Store
 
 LEAF = 0x0D

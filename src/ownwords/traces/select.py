@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED
-from ownwords.traces.trace import Trace
 
 CLOSED = 3
 """tokens at the end of a prompt among which a template closes the thinking"""

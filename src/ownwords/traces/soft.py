@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype
-from ownwords.traces.trace import Trace
 
 HEADER = np.dtype([("k", "<u2"), ("tokens", "<u4")])
 COUNT, ID, HALF = np.dtype("<u2"), np.dtype("<i4"), np.dtype("<f2")

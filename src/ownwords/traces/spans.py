@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ownwords.traces.trace import Trace
+from ownwords.records.trace import Trace
 
 LONGEST = 8
 """tokens per character at the most; bytes that make no character after that are shown as U+FFFD"""

@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 
-from ownwords.problems.problem import Problem
-from ownwords.traces.files import damaged, folder, locked, plain_errors, undone, write_file
-from ownwords.traces.paths import check_folder, check_input, foreign
-from ownwords.traces.rows import (
+from ownwords.io.files import damaged, folder, locked, plain_errors, undone, write_file
+from ownwords.io.paths import check_folder, check_input, foreign
+from ownwords.records.problem import Problem
+from ownwords.records.trace import VERDICTS, Trace
+from ownwords.traces.cells import (
     LAYOUT,
     SCHEMA,
     TRACE,
@@ -36,7 +37,6 @@ from ownwords.traces.rows import (
     soft_cell,
     to_cell,
 )
-from ownwords.traces.trace import VERDICTS, Trace
 
 FILES = ("traces.sqlite", "traces.sqlite-wal", "traces.sqlite-shm", "config.yaml", "versions.json")
 """what a run makes of its directory before the first row"""

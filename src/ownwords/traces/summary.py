@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
-from ownwords.traces.trace import Trace
 
 IMPLAUSIBLE = 0.01
 """Tokens below this student probability are what a small student cannot learn (arXiv 2509.22230)."""

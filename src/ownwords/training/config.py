@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
-from ownwords.training.prefixes import TEMPLATE
+from ownwords.training.upft import TEMPLATE
 
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2509.22230 and its authors' notebook, which is s1's recipe. Their final paper trains 15 epochs by a

@@ -15,15 +15,15 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.generation.models import Loaded, load
+from ownwords.models.load import Loaded, load
 from ownwords.traces.select import Selection
 from ownwords.training import masks
 from ownwords.training.confidence import with_column
 from ownwords.training.config import TrainConfig
 from ownwords.training.mixtures import cap_problems, cap_tokens, check_shares, mix
-from ownwords.training.prefixes import prefix, spread
+from ownwords.training.row_sources import file_rows, is_run, run_rows
 from ownwords.training.rows import Row, check_ids, digest, order
-from ownwords.training.sources import file_rows, is_run, run_rows
+from ownwords.training.upft import prefix, spread
 
 
 @dataclass(frozen=True)

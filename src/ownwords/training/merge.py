@@ -9,11 +9,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig
 
-from ownwords.generation.checkpoints import base_of
-from ownwords.generation.models import load, model_path
-from ownwords.traces.files import new_folder
-from ownwords.traces.paths import check_folder
-from ownwords.training.card import merged_card
+from ownwords.io.files import new_folder
+from ownwords.io.paths import check_folder
+from ownwords.models.checkpoints import base_of
+from ownwords.models.load import load, model_path
+from ownwords.training.model_card import merged_card
 
 
 def merge(adapter: Path, out: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from ownwords.generation.models import Loaded
+from ownwords.models.load import Loaded
 from ownwords.training.config import TrainConfig
 from ownwords.training.rows import Row
 
@@ -47,7 +47,7 @@ class TraceTrainer(SFTTrainer):
         return super().compute_loss(weighing, inputs, *args, **kwargs)
 
     def create_model_card(self, *args, **kwargs) -> None:
-        """None of TRL's: `ownwords.training.card` writes one."""
+        """None of TRL's: `ownwords.training.model_card` writes one."""
 
 
 @dataclass

@@ -13,8 +13,8 @@ import torch
 
 from ownwords.engines.lane import Lane
 from ownwords.generation.config import GenerateConfig, SamplingOptions
-from ownwords.generation.models import load
 from ownwords.generation.run import generate, prepare
+from ownwords.models.load import load
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
 

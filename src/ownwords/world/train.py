@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.process import interruptible
-from ownwords.traces.files import new_folder, plain_errors, replacing
-from ownwords.traces.paths import check_folder, foreign
+from ownwords.io.files import new_folder, plain_errors, replacing
+from ownwords.io.paths import check_folder, foreign
+from ownwords.io.process import interruptible
 from ownwords.world.data import IGNORE, Mixture, stream
 from ownwords.world.tokenizer import train_tokenizer
 

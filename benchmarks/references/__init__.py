@@ -1,0 +1,1 @@
+"""Plain, slow ways to the same results, which tests and measurements compare with."""

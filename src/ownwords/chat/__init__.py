@@ -1,0 +1,1 @@
+"""Chat templates and prompts: what a model reads before the first token."""

@@ -1,0 +1,1 @@
+"""Files, paths and processes: what everything else writes with."""

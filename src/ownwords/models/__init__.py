@@ -1,0 +1,1 @@
+"""Models of `transformers`: found, checked, loaded, and their vocabularies aligned."""

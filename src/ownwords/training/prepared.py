@@ -1,0 +1,45 @@
+"""A training run before its first step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ownwords.models.load import Loaded
+from ownwords.training.config import SCOPE, TrainConfig
+from ownwords.training.dataset import TrainingSet
+
+PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+"""those whose versions a training keeps"""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that stands before the first step."""
+
+    config: TrainConfig
+    """resolved"""
+    student: Loaded
+    own_dtype: torch.dtype
+    """of the student's checkpoint, and of what is saved"""
+    data: TrainingSet
+    processes: int
+    """that train together"""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        micro_batches = math.ceil(len(self.data.rows) / (self.config.micro_batch * self.processes))
+        return math.ceil(micro_batches * self.config.micro_batch * self.processes / self.config.batch)
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.config.epochs * self.steps_per_epoch)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides the student; a folder with another record is refused."""
+        config = {key: value for key, value in self.config.flat().items() if key.split(".")[0] not in SCOPE}
+        return {**config, "student_weights": self.student.fingerprint, "data_digest": self.data.digest}
