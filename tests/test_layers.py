@@ -19,7 +19,7 @@ UP = {
     ("problems.gym", "world.tasks"),  # the small world's problems, imported if they are asked for
 }
 """arrows that run up, to be taken away"""
-SAME = {"config", "soft", "select", "load"}
+SAME = {"config", "soft"}
 """names that stand for one concept in several packages; modules of `cli` are named after what they command"""
 LONGEST = 300
 
@@ -28,10 +28,12 @@ LONGEST = 300
 def imports() -> dict[str, set[str]]:
     """module -> our modules that it imports, anywhere in it; names without the leading `ownwords.`"""
     files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
-    found: dict[str, set[str]] = defaultdict(set)
+    named, found = {f"ownwords.{module}" for module in files}, defaultdict(set)
     for module, path in files.items():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ownwords."):
+            if isinstance(node, ast.Import):
+                found[module] |= {a.name.removeprefix("ownwords.") for a in node.names if a.name in named}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ownwords."):
                 target = (node.module or "").removeprefix("ownwords.")
                 within = {f"{target}.{alias.name}" for alias in node.names} & files.keys()
                 found[module] |= within or {target}

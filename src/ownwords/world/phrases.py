@@ -1,6 +1,5 @@
-"""The long-winded style's own words: openings, turns, verdicts on a check, closings."""
+"""The long-winded style's own words: several of each, so that even a reader of the style cannot foresee every word."""
 
-# Long-winded openings and turns. Several of each, so that even a reader of the style cannot foresee every word.
 OPENINGS = (
     "Okay, let me work through this carefully.",
     "Okay, so I need to figure this out step by step.",
