@@ -85,7 +85,7 @@ def slot_error(model: PreTrainedModel, capacity: int, seed: int = 0) -> tuple[fl
     The mean over the positions of a row, of the worse row."""
     config = model.config.get_text_config()
     longest = max([LONGEST, *(window + WINDOW for window in _fixed_windows(config, capacity))])
-    longest = max(3, min(longest, capacity, context_length(model)))
+    longest = max(3, min(longest, capacity, context_length(model.config)))
     lengths = [longest, longest - max(1, longest // 6)]
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(0, config.vocab_size, (n,), generator=generator) for n in lengths]

@@ -37,7 +37,7 @@ class Lane:
     def __post_init__(self) -> None:
         self.cache = SlotCache(self.slots, self.capacity, layer_kinds(self.model.config))
         self.lengths: list[int] = []
-        self.context = context_length(self.model)
+        self.context = context_length(self.model.config)
         self.trail = Trail()
         takes = inspect.signature(self.model.forward).parameters
         self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"

@@ -141,7 +141,7 @@ def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts:
         (max(len(theirs), len(ours), len(prompts.privileged.get(i, ()))), i)
         for i, (theirs, ours) in prompts.pairs.items()
     )
-    context = min(context_length(side.model) for side in (teacher, student))
+    context = min(context_length(side.model.config) for side in (teacher, student))
     if longest + len(prompts.style.forced) + 1 > context:
         raise ValueError(
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 LEAST_SHARED = 0.95
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        return cls(tokenizer, model.get_output_embeddings().weight.shape[0], tuple(end_ids(model, tokenizer)))
+        return cls(tokenizer, model.get_output_embeddings().weight.shape[0], _ends(model, tokenizer))
 
     @property
     def end_id(self) -> int:
@@ -216,14 +216,18 @@ def _too_different(teacher_of: dict[int, int], alone: list[int], theirs: dict[st
     )
 
 
-def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """All ids that end a turn for this model: the tokenizer's and those of its generation config."""
-    configured = model.generation_config.eos_token_id
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    return tuple(end_ids(model.name_or_path, model.generation_config, tokenizer))
+
+
+def end_ids(name: str, generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """All ids that end a turn for the model of this name: its tokenizer's, and those of its generation config."""
+    configured = generation.eos_token_id
     listed = [configured] if isinstance(configured, int) else list(configured or [])
     ids = sorted({*listed, tokenizer.eos_token_id} - {None})
     if not ids:
         raise ValueError(
-            f"{model.name_or_path} names no end-of-turn token: expected eos_token in its tokenizer_config.json "
+            f"{name} names no end-of-turn token: expected eos_token in its tokenizer_config.json "
             "or eos_token_id in its generation_config.json"
         )
     return ids
