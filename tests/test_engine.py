@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from divergence import first_difference, margin
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -29,8 +30,7 @@ from ownwords.engines.engine import Request
 from ownwords.engines.lane import Lane
 from ownwords.engines.memory import plan_slots, slot_bytes
 from ownwords.engines.stops import Stops
-from ownwords.generation.divergence import first_difference, margin
-from ownwords.generation.run import Prepared
+from ownwords.generation.prepare import Prepared
 from ownwords.models.load import load
 from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
@@ -58,8 +58,8 @@ def differences(prepared: Prepared, traces: list[Trace], shift: int = 0) -> np.n
     for trace in traces:
         teacher_prompt, student_prompt = prepared.prompts[trace.problem_id]
         for side, prompt, stored in (
-            (prepared.teacher, teacher_prompt, trace.teacher_logprob),
-            (prepared.student, student_prompt, trace.student_logprob),
+            (prepared.engine.teacher, teacher_prompt, trace.teacher_logprob),
+            (prepared.engine.student, student_prompt, trace.student_logprob),
         ):
             found.append(np.abs(np.roll(stored, shift) - rescored(side, prompt, trace)[0]))
     return np.concatenate(found)
@@ -90,7 +90,7 @@ def test_record_agrees_with_itself(world_fp32):
     prepared, traces = world_fp32
     sources = set()
     for trace in traces:
-        _, rank = rescored(prepared.student, prepared.prompts[trace.problem_id][1], trace)
+        _, rank = rescored(prepared.engine.student, prepared.prompts[trace.problem_id][1], trace)
         close = np.abs(rank - trace.student_rank) <= 1  # a tie may fall either way
         assert close.all() and (rank == trace.student_rank).mean() > 0.98
         accepted = trace.source == TEACHER
@@ -100,7 +100,7 @@ def test_record_agrees_with_itself(world_fp32):
         assert ((trace.refused_id == -1) == (trace.refused_prob == 0)).all()
         forced = len(prepared.style.forced)
         assert (trace.source[:forced] == FORCED).all() and (trace.source[forced:] != FORCED).all()
-        text = decode(prepared.student.tokenizer, trace.token_ids)
+        text = decode(prepared.engine.student.tokenizer, trace.token_ids)
         closed = "</think>" in text
         assert text == trace.thinking + "</think>" * closed + trace.answer_text
         sources |= set(trace.source.tolist())

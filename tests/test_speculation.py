@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from divergence import first_difference, margin
 from test_rsd_law import FALSE_ALARM, GATES, PROPOSALS, chi_square, enumerated
 
 from ownwords.engines.decoder import Decoder
 from ownwords.engines.engine import Request
 from ownwords.engines.stops import Stops
-from ownwords.generation.divergence import first_difference, margin
 from ownwords.rsd import gates
 from ownwords.rsd.draw import draw
 from ownwords.rsd.noise import COIN, DRAFT, KEEP
@@ -359,12 +359,12 @@ def test_the_teacher_reads_seldom(tmp_path):
     """Per written token on the small world with the paper's gate: reads at most 0.45, positions at most 2.2. What is
     measured over a whole run stands in docs/performance.md."""
     from ownwords.generation.config import GenerateConfig
-    from ownwords.generation.run import _request, prepare
+    from ownwords.generation.prepare import prepare
 
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
-    made = Decoder(
-        prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, 16, prepared.capacity, 4
+    prepared = prepare(
+        GenerateConfig.of(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4, batch=16)
     )
-    run_all(made, [_request(prepared, problem, 0) for problem in prepared.problems])
+    made = prepared.engine.decoder
+    run_all(made, [prepared.request(problem.id, 0) for problem in prepared.problems])
     assert made.work.blocks / made.work.tokens <= 0.45
     assert made.work.positions / made.work.tokens <= 2.2

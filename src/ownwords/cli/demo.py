@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
@@ -16,6 +17,7 @@ ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 Attempts = Annotated[int, whole(1, 1000)]
 
 
+@command
 def demo(
     *,
     run: Path = Path("runs/demo"),
@@ -43,7 +45,8 @@ def demo(
         from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
-        from ownwords.generation.run import generate, prepare
+        from ownwords.generation.prepare import prepare
+        from ownwords.generation.run import generate
         from ownwords.io.paths import check_output
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
@@ -51,7 +54,7 @@ def demo(
     check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=run / arm, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=attempts, seed=seed
         )
         prepared = prepare(config)

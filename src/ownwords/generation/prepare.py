@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ownwords.answers.endpoint import EndpointJudge
@@ -13,7 +14,7 @@ from ownwords.engines.engine import Engine, Job, Pair, Request, Solo, open_engin
 from ownwords.engines.options import LocalOptions
 from ownwords.generation.begun import as_begun
 from ownwords.generation.config import ALONE, LOCAL, GenerateConfig
-from ownwords.generation.options import AnyBudget, AnyPrompting, Checking
+from ownwords.generation.options import Checking
 from ownwords.generation.plan import PRIVILEGED, Owed, shown_at
 from ownwords.generation.problem_set import read_problems
 from ownwords.io.paths import check_folder
@@ -24,18 +25,31 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.shaping import Sampling
 
 
+class Limits(Protocol):
+    """Of the budget."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+class Tags(Protocol):
+    """Of the prompting."""
+
+    @property
+    def think(self) -> tuple[str, str]: ...
+
 
 class RunConfig(Protocol):
     """What the configurations of all commands that write traces have in common."""
 
     @property
-    def run(self) -> Any: ...
+    def run(self) -> Path: ...
     @property
     def seed(self) -> int: ...
     @property
-    def budget(self) -> AnyBudget: ...
+    def budget(self) -> Limits: ...
     @property
-    def prompting(self) -> AnyPrompting: ...
+    def prompting(self) -> Tags: ...
     @property
     def checking(self) -> Checking: ...
     def flat(self) -> dict[str, Any]: ...

@@ -12,7 +12,7 @@ from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import find_answer, split_thinking
 from ownwords.chat.templates import decode
-from ownwords.engines.engine import Engine, Finished, InFlight
+from ownwords.engines.engine import AHEAD, Engine, Finished, InFlight
 from ownwords.generation.judging import Judging
 from ownwords.generation.plan import Plan, shown_at
 from ownwords.generation.prepare import Prepared
@@ -22,8 +22,6 @@ from ownwords.records.trace import Trace
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.traces.store import Store
 
-AHEAD = 32
-"""Problems whose prompts may be read before their turn, together with others."""
 PACKAGES = ("ownwords", "torch", "transformers", "tokenizers", "numpy", "latex2sympy2_extended", "reasoning-gym")
 """those whose versions a run keeps"""
 
