@@ -223,7 +223,14 @@ def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
     return 1 + agrees_BD.long().cumprod(-1).sum(-1)
 
 
-def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spelled_log_p_BS) -> Step:
+def _verify(
+    rules: Rules,
+    teacher_logits_BT: torch.Tensor,
+    drafted: Draft,
+    u_B4: torch.Tensor,
+    forced_B: torch.Tensor,
+    spelled_log_p_BS: torch.Tensor | None,
+) -> Step:
     log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
     log_q_BV = drafted.log_q_BV
     log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, drafted.log_F_BV)
@@ -246,7 +253,7 @@ def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spe
 
 def _with_products(rules: Rules, log_p_BV: torch.Tensor, spelled_log_p_BS: torch.Tensor | None) -> torch.Tensor:
     assert (rules.spelled is None) == (spelled_log_p_BS is None), "products for rules without them, or the reverse"
-    if rules.spelled is None:
+    if rules.spelled is None or spelled_log_p_BS is None:
         return log_p_BV
     return with_products(log_p_BV, rules.spelled, spelled_log_p_BS)
 
