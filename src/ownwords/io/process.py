@@ -76,7 +76,7 @@ def stop_hearing(code: int) -> None:
     """All is said. Where all is done too, a signal comes too late; else the next one ends the process at once, with the
     exit code that it has, and what is still being put away need not be."""
 
-    def end(number, frame):
+    def end(number: int, frame: FrameType | None) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

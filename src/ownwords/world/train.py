@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 import torch.nn.functional as F
@@ -82,10 +83,21 @@ def grow(weights: dict[str, torch.Tensor], before: int, after: int) -> dict[str,
     return grown
 
 
+Row = dict[str, Any]
+"""what is told of a training, a line of metrics.jsonl"""
+
+
 class Trainer:
     """State of one training: fp32 masters, their optimisers, and the place in the stream."""
 
-    def __init__(self, recipe: Recipe, tokenizer, folder: Path, device: str = "cpu", compile: bool = False):
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: Path,
+        device: str = "cpu",
+        compile: bool = False,
+    ):
         self.recipe, self.tokenizer, self.folder, self.device = recipe, tokenizer, folder, device
         self.compile = compile
         self.tokens, self.steps, self.seconds, self.position = 0, 0, 0.0, (0, 0)
@@ -188,7 +200,7 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         return loss.item()
 
-    def run(self, report=print) -> bool:
+    def run(self, report: Callable[[Row], object] = print) -> bool:
         """Train to the end of the recipe, or until interrupted (then returns False; the next start goes on).
         `report(dict)` is called about every 50 steps and kept in metrics.jsonl."""
         with interruptible() as interrupted, (self.folder / "metrics.jsonl").open("a") as log:
@@ -196,7 +208,7 @@ class Trainer:
             self.save()
         return self.tokens >= self.recipe.tokens
 
-    def _run(self, report, log, interrupted: Callable[[], bool]) -> None:
+    def _run(self, report: Callable[[Row], object], log: IO[str], interrupted: Callable[[], bool]) -> None:
         recipe = self.recipe
         saved = started = time.monotonic()
         losses: list[float] = []
