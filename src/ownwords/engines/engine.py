@@ -227,7 +227,8 @@ class Engine(Protocol):
 
 def open_engine(name: str, job: Job, options: Any) -> Engine:
     """Open the engine that is registered under a name. Raises ValueError for an unknown one, or if it cannot do it."""
-    return load_plugin(GROUP, name, "engine").open(job, options)
+    engine: Engine = load_plugin(GROUP, name, "engine").open(job, options)
+    return engine
 
 
 def write_all(engine: Engine, requests: Iterable[Request]) -> Iterator[Finished]:
