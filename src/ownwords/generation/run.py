@@ -8,7 +8,8 @@ from typing import Any
 
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
-from ownwords.answers.extract import find_answer, split_thinking
+from ownwords.answers.extract import split_thinking
+from ownwords.answers.kinds import kind_of
 from ownwords.chat.prompts import Prompts, Style, make_prompts
 from ownwords.chat.templates import decode
 from ownwords.engines.architecture import check_architecture
@@ -281,7 +282,7 @@ def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
     problem_id, attempt = finished.key
     text = decode(prepared.student.tokenizer, finished.columns["token_ids"], prepared.config.think)
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
-    found = find_answer(answer_text, kind, prepared.config.answer_from)
+    found = kind_of(kind).find(answer_text, prepared.config.answer_from)
     return Trace(
         problem_id=problem_id,
         attempt=attempt,
