@@ -28,7 +28,8 @@ class Judged:
     answer: str
     """the answer that was found; empty for none"""
     found_by: str
-    """how it was found: `boxed`, `marked`, `stated`, `printed`, `letter`, `number` or `whole`, or the name of another package's rule; empty for none"""
+    """how it was found: `boxed`, `marked`, `stated`, `printed`, `letter`, `number`, `whole`, or by a rule
+    of another package; empty for none"""
     rule: str
     """what decided: `text`, `choice`, `gym`, or what the reference was read as (`number`, `formula`, ...); empty if
     nothing did"""
@@ -64,7 +65,8 @@ def judge(
         deadline: seconds that judging may take, in a process that is kept for the next call: an output is hostile text,
             and some expressions take forever. None judges in this process and without a deadline.
 
-    Raises ValueError for a reference without text, a kind that nobody registered, and options that the reference does not name.
+    Raises ValueError for a reference without text, an unknown kind, and options that the reference does not
+    name.
     """
     problem = as_problem(reference, kind, options, question)
     found = find_in(output, problem.kind, answer_from, closing)

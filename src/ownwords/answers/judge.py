@@ -1,8 +1,8 @@
 """Is this answer right? Runs in a worker process: the answer is hostile text and the judges are large libraries.
 
-Our kinds of answers: a reasoning-gym task's own scorer; the letter of a multiple choice; and mathematics, which is equal
-text, or what both texts are read as (numbers with units, times, lists, intervals, relations, formulas, ...), compared
-part by part and exactly.
+Our kinds of answers: a reasoning-gym task's own scorer; the letter of a multiple choice; and mathematics, which is
+equal text, or what both texts are read as (numbers with units, times, lists, intervals, relations, formulas, ...),
+compared part by part and exactly.
 """
 
 from __future__ import annotations

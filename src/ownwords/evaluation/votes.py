@@ -18,9 +18,9 @@ def count_votes(
 
     Correct answers vote together. Two others agree if the one is judged correct with the other as its reference, and
     whoever agrees with a member of a group belongs to it: 0.5 and 50 vote together if somebody said 50 %. So the
-    groups are the same whatever the order of the answers. Answers of a kind with many right ones (reasoning-gym's tasks)
-    agree as texts only: no voter could tell that two are equally right. An answer that is missing or
-    unparsable is silent.
+    groups are the same whatever the order of the answers. Answers of a kind that has many right ones (as
+    reasoning-gym's tasks) agree as texts only: no voter could tell that two are equally right. An answer that is
+    missing or unparsable is silent.
     """
     voices = [(answer, verdict == "correct") for answer, verdict in answers if answer and verdict != "unparsable"]
     counted = Counter(voices)

@@ -29,7 +29,8 @@ def load_problems(
 ) -> list[Problem]:
     """The first `limit` problems of a `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet` file, a Hugging Face data set
     (`hf:NAME,split=train,config=main,revision=...`), a reasoning-gym task (`gym:TASK,size=100,seed=0,...`), or the
-    small world (`world:size=100,seed=0`), or what another package has registered (`NAME:...`). A question that recurs counts once.
+    small world (`world:size=100,seed=0`), or what another package has registered (`NAME:...`). A question
+    that recurs counts once.
 
     `seed` is for specs that name none. Rows that cannot be read stop it, unless a list `bad` is given: then they are
     left out and their reasons appended to it. Raises ValueError, in one line, for whatever cannot be read.
