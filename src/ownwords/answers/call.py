@@ -10,7 +10,7 @@ from functools import cache
 from ownwords.answers.checker import Checker, judgement, request
 from ownwords.answers.choices import LETTERS, option_text
 from ownwords.answers.extract import Found, split_thinking
-from ownwords.answers.kinds import Judgement, kind_of
+from ownwords.answers.kind import Judgement, kind_of
 from ownwords.answers.text import same_text
 from ownwords.answers.worker import decided
 from ownwords.records.problem import Problem

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
-from ownwords.answers.kinds import SHORT, Judgement, kind_of
+from ownwords.answers.kind import SHORT, Judgement, kind_of
 from ownwords.answers.worker import LONGEST_WAIT
 from ownwords.records.problem import Problem
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ownwords.answers.choices import judge_choice
-from ownwords.answers.kinds import Judgement, Kind, kind_of, short
+from ownwords.answers.kind import Judgement, Kind, kind_of, short
 from ownwords.answers.quantity import read_quantity
 from ownwords.answers.text import is_words, same_text, tidy
 

@@ -71,7 +71,7 @@ def main(extra: str = "", parent: str = "") -> None:
 
 def decided(request: dict[str, Any]) -> dict[str, Any]:
     """The fields of the judgement on a request; those of a `verdict` alone for an answer that broke the judge."""
-    from ownwords.answers.kinds import kind_of
+    from ownwords.answers.kind import kind_of
 
     try:
         kind = kind_of(request["kind"])

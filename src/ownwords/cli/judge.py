@@ -77,7 +77,7 @@ def judge(
     console = Console()
     with console.status("judging") as status, ExitStack() as open_files:
         from ownwords.answers.checker import Checker
-        from ownwords.answers.kinds import check_kinds
+        from ownwords.answers.kind import check_kinds
         from ownwords.evaluation.outputs import Fields, judge_rows
         from ownwords.io.files import replacing
         from ownwords.io.paths import check_output

@@ -17,7 +17,7 @@ from ownwords.answers.call import Judged, find_in, judged
 from ownwords.answers.checker import Checker
 from ownwords.answers.choices import LETTERS, read_label
 from ownwords.answers.extract import Found
-from ownwords.answers.kinds import Judgement, is_kind
+from ownwords.answers.kind import Judgement, is_kind
 from ownwords.problems.fields import QUESTION_NAMES, to_problem
 from ownwords.problems.readers import Rows
 from ownwords.records.problem import Problem

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ownwords.answers.checker import Checker
-from ownwords.answers.kinds import kind_of
+from ownwords.answers.kind import kind_of
 from ownwords.evaluation.spellings import spellings
 from ownwords.records.problem import Problem
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from ownwords.answers.choices import LETTERS, option_text, read_letter
 from ownwords.answers.cut import cut, enclosed
-from ownwords.answers.kinds import kind_of
+from ownwords.answers.kind import kind_of
 from ownwords.answers.quantity import Quantity, is_percent, read_quantity
 from ownwords.answers.text import is_words, tidy
 from ownwords.records.problem import Problem

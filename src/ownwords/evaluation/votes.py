@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ownwords.answers.checker import Checker
-from ownwords.answers.kinds import kind_of
+from ownwords.answers.kind import kind_of
 from ownwords.records.problem import Problem
 
 
@@ -27,7 +27,8 @@ def count_votes(
     by_text = kind_of(problem.kind).many_right
     groups: list[list[tuple[str, bool]]] = []
     for voice in sorted(counted):
-        joined, apart = [voice], []
+        joined: list[tuple[str, bool]] = [voice]
+        apart: list[list[tuple[str, bool]]] = []
         for group in groups:
             agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
             joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])

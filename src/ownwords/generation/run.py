@@ -9,7 +9,7 @@ from typing import Any
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import split_thinking
-from ownwords.answers.kinds import kind_of
+from ownwords.answers.kind import kind_of
 from ownwords.chat.prompts import Prompts, Style, make_prompts
 from ownwords.chat.templates import decode
 from ownwords.engines.architecture import check_architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ownwords.answers.kinds import check_kinds
+from ownwords.answers.kind import check_kinds
 from ownwords.io.plugins import load_plugin, plugins
 from ownwords.problems.fields import to_problem
 from ownwords.problems.readers import READERS, Rows, read_rows

@@ -16,7 +16,7 @@ class Problem:
     """the reference answer, as short as the source gives it (`18`, not the worked solution)"""
     kind: str = "math"
     """how an answer is judged: `math` (numbers, formulas, words), `choice` (a letter), `gym:TASK` (its own scorer), or
-    what another package has registered (`ownwords.answers.kinds`)"""
+    what another package has registered (`ownwords.answers.kind`)"""
     source: str = ""
     """where it comes from: a file name, `gym:TASK`, ..."""
     solution: str = ""

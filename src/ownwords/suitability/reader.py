@@ -98,4 +98,6 @@ def _row(
     if tokens is None or step is None:
         return row | {name: [] for name in ("surprisal", "rank", "entropy", "step")}
     columns = {"surprisal": tokens.surprisal, "rank": tokens.rank, "entropy": tokens.entropy, "step": step}
-    return row | columns | trace_scores(*(column[given.scored] for column in columns.values()), local)
+    counted = {name: column[given.scored] for name, column in columns.items()}
+    scores = trace_scores(counted["surprisal"], counted["rank"], counted["entropy"], counted["step"], local)
+    return row | columns | scores

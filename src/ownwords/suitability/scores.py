@@ -73,11 +73,16 @@ def _below(name: str, probability: float) -> Score:
     )
 
 
+def _quantile_of(values: np.ndarray, quantile: float) -> float:
+    """Interpolated linearly, in float64."""
+    return float(np.quantile(values, [quantile])[0])
+
+
 def _quantile(name: str, quantile: float) -> Score:
     share = name.removeprefix("ens_").replace("_", "/")
     return Score(
-        name, f"gate ens: that lets {share} pass", lambda tokens: float(np.quantile(tokens.ens, quantile)),
-        lambda traces: float(np.quantile(traces.ens, quantile)), form="{:.3g}", report=False,
+        name, f"gate ens: that lets {share} pass", lambda tokens: _quantile_of(tokens.ens, quantile),
+        lambda traces: _quantile_of(traces.ens, quantile), form="{:.3g}", report=False,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class Kind:
     form: Literal["math", "choice", "free"] = "free"
     """what our rules for finding an answer look for: mathematics, an option's letter, or a text of any form"""
     library = ""
-    """a module that comparing takes and that is slow to load (yours, perhaps): a worker loads it before a deadline runs"""
+    """a module that comparing takes and that is slow to load: a worker loads it before a deadline runs"""
     many_right = False
     """several answers may be right that are not equal to each other; those that are wrong then vote by their texts"""
 
