@@ -115,8 +115,7 @@ def test_our_own_entry_points_are_installed():
 def test_examples_are_short():
     assert set(BLOCKS) == {"pyproject.toml", *(f"mine/{n}.py" for n in ("gate", "source", "judge", "score", "engine"))}
     for name, code in BLOCKS.items():
-        lines = [line for line in code.splitlines() if line.strip() and not line.startswith(("import ", "from "))]
-        assert len(lines) <= 45, name
+        assert len([line for line in code.splitlines() if line.strip()]) <= 30, name
 
 
 def test_the_commands_of_the_guide(python):
@@ -133,7 +132,8 @@ def test_the_commands_of_the_guide(python):
     done = python("-c", RUN, json.dumps(commands))
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert re.search(r"correct 1 33.3% .*boxed numbers 1 .*incorrect 1 .*unparsable 1", said.replace("│", " ")) or said
+    assert re.search(r"correct │ │ │ 1 │ 33.3% │ │ │ boxed │ numbers │ 1 │", said)
+    assert re.search(r"incorrect │ │ │ 1 │ 33.3%", said) and re.search(r"unparsable │ │ │ 1 │ 33.3%", said)
     row = pq.read_table(here / "scores/scores.parquet").to_pylist()[0]
     assert row["excess"] == pytest.approx(row["mean_surprisal"] - row["mean_entropy"], abs=1e-5)
     assert (
@@ -150,7 +150,10 @@ def test_the_commands_of_the_guide(python):
 def test_the_engine_of_the_guide(python):
     done = python("-c", ENGINE)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "refused: the engine plain writes with one model alone, without soft targets\n"
+    assert (
+        done.stdout
+        == "refused: this engine writes with one model alone and keeps no soft targets, expected such a job\n"
+    )
 
 
 def test_what_is_unknown_or_broken_is_told_in_one_line(python):

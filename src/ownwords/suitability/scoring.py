@@ -162,7 +162,7 @@ def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> 
     torch.set_num_threads(max(1, cores() // config.workers))
     cores.cache_clear()  # this worker has no more than that
     parent = multiprocessing.parent_process()
-    if parent:
+    if parent and parent.pid:
         end_with(parent.pid)
 
     def tell(traces: int, tokens: int) -> None:
