@@ -149,7 +149,7 @@ def test_bad_rows_are_named_or_left_out(tmp_path, capsys):
         (["nothing.txt"], "expected a .jsonl"),
         (["FILE", "--limit", "0"], "expected a whole number from 1 up"),
         (["FILE", "--check-deadline", "0"], "expected seconds from 0.1 to 86400"),
-        (["FILE", "--kind", "maths"], "expected math, choice or gym:TASK"),
+        (["FILE", "--kind", "maths"], "unknown kind of answer 'maths', expected one of: choice, gym, math"),
         (["FILE", "--output-field", "words"], "which --output-field names"),
         (["FILE", "--reference-field", "words"], "which --reference-field names"),
         (["FILE", "--grader-field", "response"], "expected a verdict such as true or 0"),

@@ -91,7 +91,8 @@ def test_rows_that_cannot_be_read(tmp_path, line, fields, message):
         ("gym:arc_agi,size=2", "its scorer refuses its own answers"),
         ("world:sise=3", "world has no setting 'sise': expected size, seed and split"),
         ("world:size=3,split=train", "has no split 'train': expected practice or test"),
-        ("gym:", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
+        ("gym:", "unknown reasoning-gym task '', expected one such as"),
+        ("gyn:chain_sum", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
     ],
 )
 def test_specs_that_cannot_be_read(spec, message):

@@ -19,9 +19,10 @@ from transformers import AutoTokenizer
 
 from ownwords.models.load import model_path
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
+from ownwords.suitability.score import all_scores
 from ownwords.suitability.scoring import score
 from ownwords.suitability.sets import members
-from ownwords.suitability.stored import SCORES, TOKEN_SCHEMA, TRACE_SCHEMA, Scores
+from ownwords.suitability.stored import TOKEN_SCHEMA, Scores, trace_schema
 from ownwords.suitability.survey import ScoreConfig, survey
 
 BATCH = 16
@@ -83,13 +84,13 @@ def same_rows(one: Path, other: Path) -> None:
 
 def test_files_are_as_documented(scored, traces):
     rows, tokens = scored.traces(), list(scored.tokens())
-    assert pq.read_schema(scored.path / "scores.parquet") == TRACE_SCHEMA
+    assert pq.read_schema(scored.path / "scores.parquet") == trace_schema()
     assert pq.read_schema(scored.path / "tokens.parquet") == TOKEN_SCHEMA
     assert [row["trace"] for row in rows] == [row["trace"] for row in tokens] == list(range(40))
     assert [row["source"] for row in rows] == ["a", "b"] * 20
     assert [row["problem_id"] for row in rows] == [member.problem_id for member in members(str(traces))]
     for row, columns in zip(rows, tokens, strict=True):
-        assert row["skipped"] == "" and all(row[name] is not None for name in SCORES)
+        assert row["skipped"] == "" and all(row[name] is not None for name in all_scores())
         assert row["prompt_tokens"] == len(columns["prompt_ids"]) and row["length"] == len(columns["token_ids"])
         assert row["scored_tokens"] == columns["scored"].sum() == row["length"] - 2  # the forced opening
         assert {len(columns[name]) for name in ("scored", "surprisal", "rank", "entropy", "step")} == {row["length"]}

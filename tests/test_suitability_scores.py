@@ -139,7 +139,7 @@ def test_ens_quantiles_are_thresholds_of_the_gate():
     logits = 4 * torch.randn(400, 80, generator=generator)
     targets = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     surprisal, _, entropy = (column.numpy() for column in token_scores(logits, targets))
-    limit = scores.ens_quantiles(scores.ens(surprisal, entropy))["ens_3_4"]
+    limit = scores.trace_scores(surprisal, np.ones(len(surprisal)), entropy, np.zeros(len(surprisal)))["ens_3_4"]
     log_q = logits.log_softmax(1)
     passed = Ens(limit)(log_q, log_q).gather(1, targets[:, None]) == 0
     assert passed.float().mean().item() == pytest.approx(0.75, abs=1 / 400)

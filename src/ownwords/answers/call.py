@@ -9,8 +9,8 @@ from functools import cache
 
 from ownwords.answers.checker import Checker, judgement, request
 from ownwords.answers.choices import LETTERS, option_text
-from ownwords.answers.extract import Found, find_answer, split_thinking
-from ownwords.answers.judge import Judgement
+from ownwords.answers.extract import Found, split_thinking
+from ownwords.answers.kind import Judgement, kind_of
 from ownwords.answers.text import same_text
 from ownwords.answers.worker import decided
 from ownwords.records.problem import Problem
@@ -28,7 +28,8 @@ class Judged:
     answer: str
     """the answer that was found; empty for none"""
     found_by: str
-    """how it was found: `boxed`, `marked`, `stated`, `printed`, `letter`, `number` or `whole`; empty for none"""
+    """how it was found: `boxed`, `marked`, `stated`, `printed`, `letter`, `number`, `whole`, or by a rule
+    of another package; empty for none"""
     rule: str
     """what decided: `text`, `choice`, `gym`, or what the reference was read as (`number`, `formula`, ...); empty if
     nothing did"""
@@ -55,7 +56,8 @@ def judge(
         reference: the right answer, as short as it can be told: `18`, `\\frac{1}{2}`, or the letter of an option.
         output: all that the model wrote. What stands before `closing` is thinking and is not looked at; an output that
             opens its thinking and does not close it has no answer.
-        kind: `math`; `choice` for a multiple choice (options imply it); `gym:TASK` for that task's own scorer.
+        kind: `math`; `choice` for a multiple choice (options imply it); `gym:TASK` for that task's own scorer;
+            or what another package has registered.
         options: of a multiple choice, in the order of their letters. The reference may be an option's text, too.
         question: read for what the reference leaves open, such as the unit that is asked for.
         answer_from: `any` way of stating an answer, the last box only (`boxed`), or the `whole` output as it is.
@@ -63,7 +65,8 @@ def judge(
         deadline: seconds that judging may take, in a process that is kept for the next call: an output is hostile text,
             and some expressions take forever. None judges in this process and without a deadline.
 
-    Raises ValueError for a reference without text, and options that the reference does not name.
+    Raises ValueError for a reference without text, an unknown kind, and options that the reference does not
+    name.
     """
     problem = as_problem(reference, kind, options, question)
     found = find_in(output, problem.kind, answer_from, closing)
@@ -106,7 +109,7 @@ def find_in(output: str, kind: str, answer_from: str, closing: str) -> Found | N
         return None
     if answer_from == "whole":
         return Found(output.strip(), "whole") if output.strip() else None
-    return find_answer(output, kind, answer_from)
+    return kind_of(kind).find(output, answer_from)
 
 
 def judged(found: Found | None, said: Judgement) -> Judged:

@@ -90,7 +90,7 @@ def without_code(text: str) -> str:
     return "\n".join(lines)
 
 
-def ending(text: str, kind: str) -> tuple[str, str] | None:
+def ending(text: str, form: str) -> tuple[str, str] | None:
     """(answer, rule) of a plain text that states none: printed results, an option's letter, or a number."""
     fences = list(FENCE.finditer(text))
     if fences:
@@ -102,7 +102,7 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     if not lines:
         return None
-    if kind == "choice":
+    if form == "choice":
         letter = _letter(lines)
         return (letter, "letter") if letter else None
     sentence = _last_sentence(lines)

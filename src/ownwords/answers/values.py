@@ -87,17 +87,17 @@ NO_VALUE = frozenset(
 """words that begin a phrase about an answer and not the answer"""
 
 
-def value_of(passage: str, kind: str) -> str | None:
+def value_of(passage: str, form: str) -> str | None:
     """The value that a passage begins with, as what follows `the answer is`."""
     text = undressed(passage.lstrip(" ,")[:LONGEST])
     while filler := FILLER.match(text):
         text = text[filler.end() :]
     text = undressed(text)
-    if kind.startswith("gym:"):  # a task's own scorer reads answers of every form
+    if form == "free":  # a task's own scorer reads answers of every form
         return text or None
     if not text or re.match(r"(?:not|never|n't)\b", text, re.IGNORECASE):
         return None
-    if kind == "choice":
+    if form == "choice":
         return choice_of(text)
     text = _spelled(text)
     span = SPAN.match(text)

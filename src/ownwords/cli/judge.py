@@ -59,7 +59,7 @@ def judge(
     grader_field
         The column of another grader's verdicts, if its name does not tell (correct, score, acc, ...); '' for none.
     kind
-        math, choice or gym:TASK, for all rows.
+        math, choice, gym:TASK or what another package has registered, for all rows.
         Left out: choice for rows with options, or with a letter for a reference; math for all others.
     answer_from
         any: every way of stating an answer. boxed: the last box only. whole: the output is nothing but the answer.
@@ -76,16 +76,16 @@ def judge(
     check_deadline
         Seconds that judging one answer may take.
     """
-    if kind not in (None, "math", "choice") and not kind.startswith("gym:"):
-        raise ValueError(f"--kind is {kind!r}, expected math, choice or gym:TASK")
     console = Console()
     with console.status("judging") as status, ExitStack() as open_files:
         from ownwords.answers.checker import Checker
+        from ownwords.answers.kind import check_kinds
         from ownwords.evaluation.outputs import Fields, judge_rows
         from ownwords.io.files import replacing
         from ownwords.io.paths import check_output
         from ownwords.problems.readers import READERS, read_rows
 
+        check_kinds([kind] if kind else [])
         if outputs.suffix.lower() not in READERS:
             raise ValueError(f"{outputs}: expected a {', '.join(READERS)} file")
         if out:

@@ -196,6 +196,8 @@ def compare_teachers(
 
 def scores_table(sets: dict[str, dict[str, Any]]) -> Table:
     """The scores of sets side by side."""
+    from ownwords.suitability.score import all_scores
+
     table = Table(title="scores", title_justify="left")
     table.add_column("")
     for name in sets:
@@ -204,18 +206,8 @@ def scores_table(sets: dict[str, dict[str, Any]]) -> Table:
         ("traces", "traces", "{:,}"),
         ("tokens that count", "scored_tokens", "{:,}"),
         ("mean length, tokens", "mean_length", "{:.0f}"),
-        ("Rank-Surprisal Ratio (lower suits better)", "rsr", "{:.3f}"),
-        ("mean surprisal, nats", "mean_surprisal", "{:.3f}"),
-        ("mean rank, at most 100", "mean_rank", "{:.2f}"),
-        ("mean entropy, nats", "mean_entropy", "{:.3f}"),
-        ("likelihood per token (GRAPE)", "grape", "{:.3f}"),
-        ("log-probability per step, nats", "step_logprob", "{:.3f}"),
-        ("Local Naturalness, nats", "local_naturalness", "{:.3f}"),
-        *((f"tokens below {percent} %", f"below_{percent.replace('.', '_')}", "{:.2%}")
-          for percent in ("10", "5", "3", "1", "0.3", "0.1")),
-        *((f"gate ens: that lets {share} pass", f"ens_{share.replace('/', '_')}", "{:.3g}")
-          for share in ("1/2", "3/4", "7/8", "15/16", "31/32")),
-    ):  # fmt: skip
+        *((score.label + score.note, name, score.form) for name, score in all_scores().items()),
+    ):
         if all(name in figures for figures in sets.values()):
             table.add_row(label, *(form.format(figures[name]) for figures in sets.values()))
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def select(
         The directory to write to.
     by
         rsr, mean_surprisal, length (the shortest), random, grape, step_logprob, local_naturalness, below_1, or any
-        other column of scores.parquet; what suits better comes first.
+        other score of scores.parquet; what suits better comes first.
     per_problem
         Take at most so many traces of each problem; 0 for no limit.
     share
@@ -135,8 +136,12 @@ def _table(title: str, rows: list[dict[str, Any]], threshold: float) -> Table:
 
 
 def _cell(name: str, value: Any, printable: Any) -> str:
+    from ownwords.suitability.analyse import token_scores
+
     if isinstance(value, float):
-        return f"{value:.3f}" if name.startswith("mean") else f"{value:.2%}"
+        if math.isnan(value):
+            return "-"
+        return f"{value:.3f}" if name.startswith("mean") or name in token_scores() else f"{value:.2%}"
     if isinstance(value, int):
         return f"{value:,}"
     # a token is shown with its line breaks and spaces as symbols

@@ -17,7 +17,7 @@ from ownwords.answers.call import Judged, find_in, judged
 from ownwords.answers.checker import Checker
 from ownwords.answers.choices import LETTERS, read_label
 from ownwords.answers.extract import Found
-from ownwords.answers.judge import Judgement
+from ownwords.answers.kind import Judgement, is_kind
 from ownwords.problems.fields import QUESTION_NAMES, to_problem
 from ownwords.problems.readers import Rows
 from ownwords.records.problem import Problem
@@ -125,7 +125,7 @@ def read_row(
     if not asked:
         problem = replace(problem, question="")
     named = kind or rest.get("kind")
-    if isinstance(named, str) and (named in ("math", "choice") or named.startswith("gym:")):
+    if isinstance(named, str) and is_kind(named):
         problem = replace(problem, kind=named)
     elif problem.kind == "math" and len(problem.answer.strip("()")) == 1 and read_label(problem.answer, LETTERS):
         problem = replace(problem, kind="choice")

@@ -10,7 +10,8 @@ from typing import Any
 
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
-from ownwords.answers.extract import find_answer, split_thinking
+from ownwords.answers.extract import split_thinking
+from ownwords.answers.kind import kind_of
 from ownwords.chat.templates import decode
 from ownwords.engines.engine import AHEAD, Engine, Finished, InFlight
 from ownwords.generation.judging import Judging
@@ -117,7 +118,7 @@ def to_trace(finished: Finished, prepared: Prepared[Any], kind: str) -> Trace:
     tokenizer = prepared.job.writer.student.tokenizer
     text = decode(tokenizer, finished.columns["token_ids"], prepared.config.prompting.think)
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
-    found = find_answer(answer_text, kind, prepared.config.checking.answer_from)
+    found = kind_of(kind).find(answer_text, prepared.config.checking.answer_from)
     return Trace(
         problem_id=problem_id,
         attempt=attempt,

@@ -20,15 +20,9 @@ from ownwords.records.problem import Problem
 from ownwords.records.trace import Trace
 from ownwords.reports.source import Source, decoder
 from ownwords.rsd.columns import FORCED, TEACHER
+from ownwords.suitability.score import all_scores
 from ownwords.suitability.stored import Scores
 
-SHOWN = {
-    "rsr": "Rank-Surprisal Ratio",
-    "grape": "likelihood per token (GRAPE)",
-    "mean_entropy": "mean entropy, nats",
-    "local_naturalness": "local naturalness, nats",
-}
-"""column of the scores -> what people read"""
 GROUPS = 32
 """row groups that are held while problems are picked out of them"""
 
@@ -41,7 +35,9 @@ def scored_source(path: Path, name: str) -> Source:
         raise ValueError(f"{path} holds no scored trace: see its scores.parquet, column skipped, for the reasons")
     table = _Table(path / "tokens.parquet", rows)
     decode = decoder(load_tokenizer(scores.config["student"], "student"))
-    figures = {SHOWN[key]: f"{scores.summary['all'][key]:.3f}" for key in SHOWN if key in scores.summary["all"]}
+    shown = [score for score in all_scores().values() if score.report]
+    whole = scores.summary["all"]
+    figures = {score.label: score.form.format(whole[score.name]) for score in shown if score.name in whole}
     skipped = sum(scores.summary["skipped"].values())
     return Source(
         name=name,
@@ -53,7 +49,9 @@ def scored_source(path: Path, name: str) -> Source:
         decode=decode,
         figures={**figures, "traces skipped": f"{skipped}"},
         scores={
-            (row["problem_id"], row["attempt"]): {SHOWN[key]: row[key] for key in SHOWN if row[key] is not None}
+            (row["problem_id"], row["attempt"]): {
+                score.label: row[score.name] for score in shown if row.get(score.name) is not None
+            }
             for row in rows.values()
         },
     )

@@ -2,7 +2,8 @@
 
 Works on the columns that a run directory or a scores directory has already; no model is loaded. Forced tokens are left
 out. In the tables `below` is the share of tokens that the student finds less likely than the threshold, `mean_rank` is
-clipped as in the Rank-Surprisal Ratio, and `by_student` (runs only) is the share that the student wrote itself.
+clipped as in the Rank-Surprisal Ratio, and `by_student` (runs only) is the share that the student wrote itself. The
+columns between are the scores that are means over tokens, those of other packages too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from ownwords.suitability.kinds import KINDS, STEP_CLASSES, step_class, token_kinds
 from ownwords.suitability.pieces import BLANK_LINE, steps
 from ownwords.suitability.refusals import Pieces, Refusals
-from ownwords.suitability.scores import clipped
+from ownwords.suitability.score import Tokens, all_scores
 from ownwords.suitability.views import View
 
 SURE = 0.5
@@ -52,7 +53,7 @@ def analyse(
         class_T, of_steps = _step_classes(text, step_T)
         step_counts.update(of_steps)
         free = view.free
-        columns = _columns(view, threshold)[:, free]
+        columns = _columns(view, threshold, step_T)[:, free]
         kinds.add(KINDS, kind_T[free], columns)
         first = np.diff(step_T[free], prepend=-1) > 0
         firsts.add([FIRST], np.zeros(first.sum(), int), columns[:, first])
@@ -85,11 +86,12 @@ class _Sums:
     """Sums of the columns below over tokens, by label."""
 
     def __init__(self) -> None:
-        self.of: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5))
+        self.of: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(()))
 
-    def add(self, labels: Sequence[str], label_T: np.ndarray, columns_5T: np.ndarray) -> None:
+    def add(self, labels: Sequence[str], label_T: np.ndarray, columns_KT: np.ndarray) -> None:
         for index in np.unique(label_T):
-            self.of[labels[index]] += columns_5T[:, label_T == index].sum(axis=1)
+            label = labels[index]
+            self.of[label] = self.of[label] + columns_KT[:, label_T == index].sum(axis=1)
 
     @property
     def tokens(self) -> float:
@@ -100,18 +102,26 @@ class _Sums:
         for label in order:
             if label in self.of:
                 tokens, *sums = self.of[label].tolist()
-                below, surprisal, rank, student = (value / tokens for value in sums)
+                below, *scores, student = (value / tokens for value in sums)
                 row = {"": label, "tokens": int(tokens), "share": tokens / total, "below": below}
-                row |= {"mean_surprisal": surprisal, "mean_rank": rank}
+                row |= dict(zip(token_scores(), scores, strict=True))
                 found.append(row | {"by_student": student} if run else row)
         return found
 
 
-def _columns(view: View, threshold: float) -> np.ndarray:
-    """(5, T): one, below the threshold, surprisal, clipped rank, written by the student."""
+def token_scores() -> list[str]:
+    """The scores that are means over tokens."""
+    return [name for name, score in all_scores().items() if score.of_token]
+
+
+def _columns(view: View, threshold: float, step_T: np.ndarray) -> np.ndarray:
+    """(K, T): one, below the threshold, what each of `token_scores` is a mean of, written by the student."""
     one = np.ones(len(view.free))
     student = 0 * one if view.written is None else view.written.by_student
-    return np.stack([one, view.surprisal > -math.log(threshold), view.surprisal, clipped(view.rank), student])
+    unknown = np.full(len(one), np.nan)
+    tokens = Tokens(view.surprisal, view.rank, unknown if view.entropy is None else view.entropy, step_T)
+    scores = [score.of_token(tokens) for score in all_scores().values() if score.of_token]
+    return np.stack([one, view.surprisal > -math.log(threshold), *scores, student])
 
 
 def _step_classes(text: list[str], step_T: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -12,7 +12,7 @@ from ownwords.suitability.encode import Encoded, Encoder
 from ownwords.suitability.forward import Sample, Scorer, TokenScores, batches
 from ownwords.suitability.naturalness import step_samples
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
-from ownwords.suitability.scores import step_logprob, trace_scores
+from ownwords.suitability.scores import trace_scores
 from ownwords.suitability.sets import Member
 from ownwords.suitability.survey import ScoreConfig
 
@@ -58,7 +58,7 @@ class Reader:
             tell(count * len(group), sum(map(len, batch)))
         return done  # type: ignore[return-value]
 
-    def _local(self, given: list[Encoded], step_of: dict[int, np.ndarray], tell: Tell) -> dict[int, float]:
+    def _local(self, given: list[Encoded], step_of: dict[int, np.ndarray], tell: Tell) -> dict[int, np.ndarray]:
         samples = {
             i: step_samples(given[i].sample, given[i].scored, step, self.config.local_steps)
             for i, step in step_of.items()
@@ -68,7 +68,7 @@ class Reader:
         for i, group in samples.items():
             surprisal = np.concatenate([next(scored).surprisal for _ in group])
             counts = given[i].scored[-len(surprisal) :]
-            found[i] = step_logprob(surprisal[counts], step_of[i][-len(surprisal) :][counts])
+            found[i] = surprisal[counts]
         return found
 
 
@@ -79,7 +79,7 @@ def _row(
     why_not: str,
     tokens: TokenScores | None,
     step: np.ndarray | None,
-    local: float | None,
+    local: np.ndarray | None,
 ) -> dict[str, Any]:
     row = {
         "trace": number,
@@ -98,5 +98,6 @@ def _row(
     if tokens is None or step is None:
         return row | {name: [] for name in ("surprisal", "rank", "entropy", "step")}
     columns = {"surprisal": tokens.surprisal, "rank": tokens.rank, "entropy": tokens.entropy, "step": step}
-    scores = trace_scores(*(column[given.scored] for column in columns.values()))
-    return row | columns | scores | {"local_naturalness": local}
+    counted = {name: column[given.scored] for name, column in columns.items()}
+    scores = trace_scores(counted["surprisal"], counted["rank"], counted["entropy"], counted["step"], local)
+    return row | columns | scores

@@ -27,6 +27,7 @@ from ownwords.models.load import Loaded, load
 from ownwords.suitability import stored
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.reader import Reader, Tell
+from ownwords.suitability.score import others
 from ownwords.suitability.survey import ScoreConfig, Survey, blocks, survey
 from ownwords.traces import fit
 
@@ -56,6 +57,8 @@ def score(
         say(f"{config.student} in {student.dtype}: {student.why}")
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
+    if added := others():  # a directory that lacks them is not theirs
+        settings["scores_of_others"] = added
     marks = fit.marks(student.tokenizer, config.think)
     out = config.out
     made = [out / name for name in ("config.yaml", "versions.json", "parts")]
@@ -159,7 +162,7 @@ def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> 
     torch.set_num_threads(max(1, cores() // config.workers))
     cores.cache_clear()  # this worker has no more than that
     parent = multiprocessing.parent_process()
-    if parent:
+    if parent and parent.pid:
         end_with(parent.pid)
 
     def tell(traces: int, tokens: int) -> None:

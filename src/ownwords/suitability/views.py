@@ -34,6 +34,8 @@ class View:
     surprisal: np.ndarray
     """nats, under the student"""
     rank: np.ndarray
+    entropy: np.ndarray | None = None
+    """nats, of the student's distribution; a run does not keep it"""
     written: Written | None = None
 
 
@@ -41,11 +43,11 @@ def run_views(store: Store) -> Iterator[View]:
     """Every trace of a run, from its stored columns."""
     for trace in store.traces():
         written = Written(trace.source == STUDENT, trace.teacher_logprob, trace.refused_id, trace.refused_prob)
-        yield View(trace.token_ids, trace.source != FORCED, -trace.student_logprob, trace.student_rank, written)
+        yield View(trace.token_ids, trace.source != FORCED, -trace.student_logprob, trace.student_rank, written=written)
 
 
 def score_views(scores: Scores) -> Iterator[View]:
     """Every trace that has scores."""
-    for row in scores.tokens(["token_ids", "scored", "surprisal", "rank"]):
+    for row in scores.tokens(["token_ids", "scored", "surprisal", "rank", "entropy"]):
         if len(row["surprisal"]):
-            yield View(row["token_ids"], row["scored"].astype(bool), row["surprisal"], row["rank"])
+            yield View(row["token_ids"], row["scored"].astype(bool), row["surprisal"], row["rank"], row["entropy"])
