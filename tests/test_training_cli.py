@@ -40,7 +40,9 @@ def hand_made_run(folder: Path, student: str, verdict: str) -> None:
             columns |= dict(token_ids=ids, source=[2, 2, *[0] * (8 + n), 1, 1, 0])
             problem = Problem(f"{n} + 1 =", str(n + 1))
             prompt = rng.integers(0, 900, 5)
-            store.add(problem, Trace(problem.id, 0, prompt, **columns, finish_reason="stop", verdict=verdict))
+            store.add(
+                problem, Trace(problem.id, 0, prompt_ids=prompt, **columns, finish_reason="stop", verdict=verdict)
+            )
 
 
 @pytest.fixture(scope="module")

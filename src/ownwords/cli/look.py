@@ -102,9 +102,9 @@ def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
     from ownwords.traces.spans import spans
 
-    text = Text()
-    for span in spans(trace, lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)):
-        text.append(*styled(span.text, int(trace.source[span.start])))
+    text, source = Text(), trace.column("source")
+    for span in spans(trace, lambda ids: str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))):
+        text.append(*styled(span.text, int(source[span.start])))
     return text
 
 
@@ -120,17 +120,17 @@ def styled(text: str, source: int) -> tuple[str, str]:
 
 
 def _facts(store: Store, trace: Trace) -> Text:
-    from ownwords.rsd.columns import FORCED, STUDENT
+    from ownwords.rsd.columns import STUDENT
 
-    free = trace.source != FORCED
+    free = trace.free
     text = Text("\n")
     text.append(" student ", style=STUDENT_STYLE)
     text.append(" the rest is the teacher's, accepted by the student; ", style="dim")
     text.append("forced", style=FORCED_STYLE)
     text.append(
         f"\ngate {store.config['gate']} · {int(free.sum())} tokens, "
-        f"{int((trace.source == STUDENT).sum())} by the student · "
-        f"mean student surprisal {-trace.student_logprob[free].mean() if free.any() else 0:.2f} nats · "
+        f"{int(trace.by(STUDENT).sum())} by the student · "
+        f"mean student surprisal {trace.surprisal[free].mean() if free.any() else 0:.2f} nats · "
         f"{trace.finish_reason} · {trace.verdict}",
         style="dim",
     )

@@ -107,16 +107,15 @@ def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[s
     from ownwords.suitability.analyse import analyse as look
     from ownwords.suitability.pieces import Pieces
     from ownwords.suitability.stored import Scores
-    from ownwords.suitability.views import run_views, score_views
-    from ownwords.traces.store import Store
+    from ownwords.traces.store import Store, is_run
 
-    if (traces / "traces.sqlite").is_file():
+    if is_run(traces):
         with Store.read(traces) as store:
             tokenizer = load_tokenizer(store.config["student"], "student")
-            return look(run_views(store), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+            return look(store.traces(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
     scores = Scores.read(traces)
     tokenizer = load_tokenizer(scores.config["student"], "student")
-    return look(score_views(scores), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+    return look(scores.tokens(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
 
 
 def _table(title: str, rows: list[dict[str, Any]], threshold: float) -> Table:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 
 
 def as_begun(config: GenerateConfig) -> GenerateConfig:
     """The same with the types of weights that the run directory was begun with, if there is one and none are given."""
-    if not (config.run / "traces.sqlite").is_file():
+    if not is_run(config.run):
         return config
     with Store.read(config.run) as store:
         begun = {name: store.config.get(name, "auto") for name in ("teacher_dtype", "student_dtype")}

@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from ownwords.io.files import plain_errors, replacing
 from ownwords.io.paths import check_folder, held
 from ownwords.records.problem import Problem
+from ownwords.records.tokens import Tokens
 from ownwords.records.trace import Trace
-from ownwords.rsd.columns import FORCED
 from ownwords.traces.cells import ARRAYS, clean
 from ownwords.traces.distill import IGNORED, Layout, distillkit_config, soft_table
 from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
@@ -162,7 +162,7 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
     return {
         "problem_id": trace.problem_id,
         "attempt": trace.attempt,
-        **{name: getattr(trace, name) for name in ARRAYS},
+        **{name: trace.column(name) for name in ARRAYS},
         "finish_reason": trace.finish_reason,
         "verdict": trace.verdict,
         "judged_by": trace.judged_by,
@@ -177,14 +177,13 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
 
 def sft_row(trace: Trace) -> dict[str, Any]:
     """One trace to train on: the loss is on the completion without its forced tokens."""
-    ids = {"problem_id": trace.problem_id, "attempt": trace.attempt}
-    return ids | to_learn(trace.prompt_ids, trace.token_ids, trace.source != FORCED)
+    return {"problem_id": trace.problem_id, "attempt": trace.attempt, **to_learn(trace)}
 
 
-def to_learn(prompt_ids: np.ndarray, token_ids: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """What a trainer reads of a trace; `counts` (bool per token of the completion) says where the loss is."""
-    learned = np.concatenate([np.zeros(len(prompt_ids), bool), counts])
-    input_ids = np.concatenate([prompt_ids, token_ids])
+def to_learn(tokens: Tokens) -> dict[str, np.ndarray]:
+    """What a trainer reads of a trace."""
+    learned = np.concatenate([np.zeros(len(tokens.prompt_ids), bool), tokens.free])
+    input_ids = tokens.ids
     return {
         "input_ids": input_ids,
         "labels": np.where(learned, input_ids, np.int32(IGNORED)),

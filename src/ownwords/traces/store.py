@@ -27,15 +27,13 @@ from ownwords.records.trace import VERDICTS, Trace
 from ownwords.traces.cells import (
     LAYOUT,
     SCHEMA,
-    TRACE,
     WITH_SOFT,
     checked,
     clean,
     from_cells,
     insert,
     selected,
-    soft_cell,
-    to_cell,
+    to_cells,
 )
 
 FILES = ("traces.sqlite", "traces.sqlite-wal", "traces.sqlite-shm", "config.yaml", "versions.json")
@@ -54,6 +52,11 @@ def digest_of(config: dict[str, Any]) -> str:
     """16 hexadecimal digits of the SHA-256 of the canonical JSON of `config`."""
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory."""
+    return (Path(path) / "traces.sqlite").is_file()
 
 
 class Store:
@@ -162,11 +165,8 @@ class Store:
                     f"{self.run_dir} has problem {problem.id} with other values: {changes}. "
                     "Its stored verdicts hold for the old ones: use these, or name another --run"
                 )
-            cells = {name: to_cell(name, getattr(trace, name)) for name in TRACE}
             assert (trace.soft is None) == (self.soft_targets is None), f"soft targets: {self.soft_targets}"
-            if trace.soft is not None:
-                cells["soft"] = soft_cell(trace)
-            self._added[:] = [insert(db, "traces", {**cells, "digest": self.digest})]
+            self._added[:] = [insert(db, "traces", {**to_cells(trace), "digest": self.digest})]
 
     def done(self) -> set[tuple[str, int]]:
         """(problem id, attempt) of everything stored."""

@@ -29,13 +29,13 @@ from ownwords.io.paths import check_folder as check_directory
 from ownwords.io.paths import foreign
 from ownwords.io.process import interruptible, versions
 from ownwords.models.load import load, model_path
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 from ownwords.training.config import TrainConfig
 from ownwords.training.dataset import build, parse_data
 from ownwords.training.log import Metrics, Progress, cut_metrics
 from ownwords.training.model_card import write_card
 from ownwords.training.prepared import PACKAGES, Prepared
-from ownwords.training.row_sources import EXPECTED, is_run
+from ownwords.training.row_sources import EXPECTED
 from ownwords.training.trainer import TraceTrainer, make_trainer
 
 RECORD = "training.json"

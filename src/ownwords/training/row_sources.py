@@ -32,10 +32,6 @@ FIGURES = [name for name in COLUMNS if name not in ("token_ids", "refused_id")]
 EXPECTED = "expected a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels"
 
 
-def is_run(path: Path) -> bool:
-    return (path / "traces.sqlite").is_file()
-
-
 def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """The selected traces of a run directory. `tokenizer`: the student's."""
     with Store.read(run) as store:
