@@ -360,7 +360,7 @@ def test_the_teacher_reads_seldom(tmp_path):
     from ownwords.generation.config import GenerateConfig
     from ownwords.generation.run import _request, prepare
 
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
+    prepared = prepare(GenerateConfig.of(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
     made = LocalEngine(
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, 16, prepared.capacity, 4
     )
