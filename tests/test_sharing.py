@@ -16,9 +16,9 @@ import pytest
 from conftest import make
 from huggingface_hub import RepoCard
 
-from ownwords.cli.look import export_run
 from ownwords.models.load import model_path
 from ownwords.sharing.data_card import command, licence_of, public_name
+from ownwords.sharing.run_export import export_run
 from ownwords.sharing.upload import FILES
 from ownwords.traces.store import Store
 

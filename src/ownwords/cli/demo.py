@@ -40,13 +40,14 @@ def demo(
     """
     console = Console()
     with loading(console, "loading models"):
-        from ownwords.cli.look import export_run, show
+        from ownwords.cli.look import show
         from ownwords.cli.progress import live_progress
         from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
         from ownwords.generation.run import generate, prepare
         from ownwords.io.paths import check_output
+        from ownwords.sharing.run_export import export_run
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"

@@ -73,7 +73,8 @@ def generate(
             console.print(f"interrupted: {len(store)} attempts are kept in {config.run}; the same command goes on")
             return INTERRUPTED
     if push_to_hub:
-        from ownwords.cli.look import export_run, push_run
+        from ownwords.cli.look import push_run
+        from ownwords.sharing.run_export import export_run
 
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)

@@ -105,7 +105,7 @@ def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
     from ownwords.traces.spans import spans
 
     text, source = Text(), trace.column("source")
-    for span in spans(trace, lambda ids: str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))):
+    for span in spans(trace, lambda ids: str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))):
         text.append(*styled(span.text, int(source[span.start])))
     return text
 
@@ -195,6 +195,8 @@ def export(
 
         check_hub(to_hub, overwrite)
     with console.status("writing"), ExitStack() as closing:
+        from ownwords.sharing.run_export import export_run
+
         source, title = run, to_hub or run.name
         if salvage:
             from ownwords.traces.salvage import salvage as save
@@ -219,47 +221,3 @@ def push_run(console: Console, out: Path, repo: str) -> None:
     with console.status("uploading"):
         url = push(out, repo)
     console.print(f"uploaded to {url}")
-
-
-def export_run(
-    run: Path,
-    out: Path,
-    pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
-    max_fallback: float = 0.5,
-    correct: bool = True,
-    overwrite: bool = False,
-    seed: int = 0,
-    title: str | None = None,
-    licence: str = "unknown",
-    layouts: tuple[SoftLayout, ...] = (),
-) -> dict[str, Path]:
-    """Export with the run's own tokenizer, and a data card: `ownwords.traces.export`, `ownwords.sharing.data_card`."""
-    import pyarrow.parquet as pq
-
-    from ownwords.chat.templates import decode
-    from ownwords.io.files import write_file
-    from ownwords.io.paths import held
-    from ownwords.models.load import load_tokenizer
-    from ownwords.sharing.data_card import data_card
-    from ownwords.traces.export import export as write
-    from ownwords.traces.select import Selection
-    from ownwords.traces.store import Store
-
-    with Store.read(run) as store:
-        tokenizer = load_tokenizer(store.config["student"], "student")
-        selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
-        think = store.config["think"]
-        vocab = tokenizer.get_vocab()
-        card = out / "README.md"
-        if held(out, [card.name]) and not overwrite:
-            raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
-        selection = selection.for_gate(store.config["gate"])
-        layouts = tuple(dict.fromkeys(layouts))
-        written = write(
-            store, out, selection, lambda ids: decode(tokenizer, ids, think), vocab.get(think[1]), overwrite, layouts,
-            max(vocab.values()) + 1,
-        )  # fmt: skip
-        made = [name.removesuffix(".parquet") for name in written if name.endswith(".parquet")]
-        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in made}
-        write_file(card, data_card(store, rows, title or run.name, licence))
-    return {**written, card.name: card}

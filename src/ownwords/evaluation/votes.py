@@ -26,7 +26,7 @@ def count_votes(
     by_text = problem.kind.startswith("gym:")
     groups: list[list[tuple[str, bool]]] = []
     for voice in sorted(counted):
-        joined, apart = [voice], []
+        joined, apart = [voice], list[list[tuple[str, bool]]]()
         for group in groups:
             agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
             joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
+from ownwords.generation.forecast import Arm, Forecast, Outcome, forecast, suggest
 from ownwords.generation.progress import Progress
 from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.io.files import write_file
@@ -27,7 +27,7 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
 from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
-from ownwords.traces.summary import Summary, summarise
+from ownwords.traces.summary import Summary, pass_at_k, summarise
 
 GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
 PROBLEMS = 20
@@ -188,7 +188,7 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
             lengths += [n for n, _ in attempts]
             if scales(whole):
                 k = whole.attempts
-                outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
+                outcomes.append(Outcome(tokens * k / made, k, pass_at_k(made, correct, k)))
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)

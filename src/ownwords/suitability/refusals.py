@@ -7,7 +7,7 @@ was drawn is not recorded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ownwords.suitability.kinds import KINDS, SPECIAL, kind_behind
 CONTEXT = 40
 """letters before a refused token that its kind is told from"""
 
-Pieces = Callable[[Sequence[int]], list[str]]
+Pieces = Callable[[Iterable[int]], list[str]]
 
 
 class Refusals:

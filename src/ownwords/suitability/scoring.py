@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from ownwords.engines.threads import cores
+from ownwords.io.changes import changes
 from ownwords.io.children import end_with
 from ownwords.io.files import folder, locked, plain_errors, replacing, undone
 from ownwords.io.paths import check_folder, foreign
@@ -114,10 +115,8 @@ def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> Non
             made_with.write((json.dumps(versions, indent=2) + "\n").encode())
     old = stored.read_config(path)
     keys = [key for key in settings if key not in NOT_IDENTITY]
-    if changed := [f"{key}: {old.get(key)} -> {settings[key]}" for key in keys if old.get(key) != settings[key]]:
-        raise ValueError(
-            f"{out} was made with other settings: {'; '.join(changed)}. Name another --out, or use the old"
-        )
+    if changed := changes({key: old.get(key) for key in keys}, {key: settings[key] for key in keys}):
+        raise ValueError(f"{out} was made with other settings: {changed}. Name another --out, or use the old")
 
 
 def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
@@ -159,7 +158,7 @@ def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> 
     torch.set_num_threads(max(1, cores() // config.workers))
     cores.cache_clear()  # this worker has no more than that
     parent = multiprocessing.parent_process()
-    if parent:
+    if parent and parent.pid:
         end_with(parent.pid)
 
     def tell(traces: int, tokens: int) -> None:

@@ -222,10 +222,14 @@ def _messages(row: Row, name: str) -> list[Message]:
 def _message(turn: Any, name: str) -> Message:
     if not isinstance(turn, dict):
         raise ValueError(f"the field '{name}' holds a {type(turn).__name__}, expected a turn with role and content")
-    role, content = (turn.get(key, turn.get(old)) for key, old in (("role", "from"), ("content", "value")))
-    for key, value in (("role", role), ("content", content)):
+
+    def said(key: str, old: str) -> str:
+        value = turn.get(key, turn.get(old))
         if not isinstance(value, str):
             raise ValueError(f"no field '{name}.{key}' with text")
+        return value
+
+    role, content = said("role", "from"), said("content", "value")
     message = {"role": {"human": "user", "gpt": "assistant"}.get(role, role), "content": content}
     thinking = next((turn[key] for key in ("reasoning_content", "thinking", "reasoning") if turn.get(key)), None)
     return {**message, "thinking": thinking} if isinstance(thinking, str) else message

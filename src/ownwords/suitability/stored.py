@@ -182,7 +182,7 @@ class Scores:
                     yield Tokens(**token_columns(table, row))
 
 
-def token_columns(table: pa.Table, row: int) -> dict[str, np.ndarray]:
+def token_columns(table: pa.Table, row: int) -> dict[str, Any]:
     """A row of tokens.parquet as the columns of a `Tokens`. A set does not tell who wrote a token, only which were
     forced; a trace that was skipped lacks what the student thinks."""
     cells = {name: _array(table[name][row]) for name in TOKEN_SCHEMA.names if name not in dict(_KEY)}

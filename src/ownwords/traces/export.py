@@ -87,8 +87,7 @@ def export(
     """
     out_dir = Path(out_dir)
     check_folder(out_dir)
-    if layouts:
-        _check_soft(store, layouts)
+    k = _check_soft(store, layouts) if layouts else 0
     names = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "jsonl")]
     names += [name for layout in layouts for name in SOFT_FILES[layout]]
     others = [name for layout, files in SOFT_FILES.items() if layout not in layouts for name in files]
@@ -107,7 +106,7 @@ def export(
             tables.enter_context(soft_table(file[f"soft_{layout}.parquet"], layout, vocabulary)) for layout in layouts
         ]
         if "distillkit" in layouts:
-            file["soft_distillkit.yaml"].write(distillkit_config(store.soft_targets, vocabulary).encode())
+            file["soft_distillkit.yaml"].write(distillkit_config(k, vocabulary).encode())
         for problem_id, group in groupby(store.traces(soft=bool(layouts)), key=lambda trace: trace.problem_id):
             attempts = list(group)
             chosen = select(attempts, selection, closing_id)
@@ -123,7 +122,8 @@ def export(
     return {name: out_dir / name for name in names}
 
 
-def _check_soft(store: Store, layouts: Sequence[Layout]) -> None:
+def _check_soft(store: Store, layouts: Sequence[Layout]) -> int:
+    """k of the run's soft targets."""
     if store.soft_targets is None:
         raise ValueError(
             f"{store.run_dir} holds no soft targets: they are kept while traces are made, by "
@@ -132,6 +132,7 @@ def _check_soft(store: Store, layouts: Sequence[Layout]) -> None:
     of_teacher = [layout for layout in layouts if layout != "union"]
     if of_teacher and store.config["teacher"] == "none":
         raise ValueError(f"{store.run_dir} has no teacher, whose soft targets {of_teacher[0]} reads: expected union")
+    return store.soft_targets
 
 
 def problem_row(

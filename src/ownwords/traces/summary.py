@@ -92,6 +92,13 @@ def summarise(traces: Iterable[Trace]) -> Summary:
     )
 
 
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The probability that at least one of k answers, chosen from n without replacement, is correct: the unbiased
+    estimator of Chen et al., arXiv 2107.03374, section 2.1."""
+    assert 0 <= correct <= n and 1 <= k <= n, (n, correct, k)
+    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+
+
 def described(summary: Summary) -> dict[str, str]:
     """The figures as people read them: label -> text, the same labels in the same order for every run."""
     marked = {"verdicts by an endpoint's model": f"{summary.by_endpoint}"} if summary.by_endpoint else {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from ownwords.configuration import FREE, Config, FieldError, Group
 from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.upft import TEMPLATE
 
+T = TypeVar("T")
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2509.22230 and its authors' notebook, which is s1's recipe. Their final paper trains 15 epochs by a
     # reviewer's account, their notebook 5.
@@ -187,7 +188,7 @@ class TrainConfig(Config):
                 "prefix.whole", "{prefix.whole} without {prefix.tokens}: without prefixes all traces are whole"
             )
         whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
-        if recipe.batch % recipe.micro_batch:
+        if given(recipe.batch) % given(recipe.micro_batch):
             raise FieldError(
                 "batch",
                 "{batch} {} is no multiple of {micro_batch} {}: expected one that is",
@@ -200,3 +201,10 @@ class TrainConfig(Config):
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
+
+
+def given(setting: T | None) -> T:
+    """A setting that every resolved configuration has. Raises ValueError if it was not resolved."""
+    if setting is None:
+        raise ValueError("the configuration lacks what its preset gives: expected TrainConfig.resolved()")
+    return setting

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,16 @@ def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase
                 "generate more, or loosen --incorrect or --max-fallback"
             )
 
-        def render(question: str) -> list[int]:
-            return chat.ids(chat.ask(question, system), keep_opening=opening == "")
+        def ask(question: str, template: str) -> list[int]:
+            return chat.ids(chat.ask(template.replace("{question}", question), system), keep_opening=opening == "")
 
-        return [replace(trace_row(trace), question=questions[trace.problem_id], render=render) for trace in chosen]
+        return [replace(trace_row(trace), ask=partial(ask, questions[trace.problem_id])) for trace in chosen]
 
 
 def trace_row(trace: Trace) -> Row:
     """A trace as `ownwords export` writes it, with its figures beside it."""
     row, start = sft_row(trace), len(trace.prompt_ids)
-    columns = {name: _padded(getattr(trace, name), start) for name in FIGURES}
+    columns = {name: _padded(trace.column(name), start) for name in FIGURES}
     return Row(trace.problem_id, trace.attempt, row["input_ids"], row["labels"], start, columns)
 
 
