@@ -220,8 +220,10 @@ def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_pat
         TrainConfig.of(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
     )
     assert cut.data.prefixes == len(cut.data.rows) == len(whole.data.rows) > 1
+    with Store.read(folder / "run") as store:
+        problems = store.problems()
     for short, long in zip(cut.data.rows, whole.data.rows, strict=True):
-        chat = [{"role": "user", "content": TEMPLATE.replace("{question}", long.question)}]
+        chat = [{"role": "user", "content": TEMPLATE.replace("{question}", problems[long.problem_id].question)}]
         text = TOKENIZER.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         assert TOKENIZER.decode(short.input_ids[: short.start]) == text
         expected = [*long.input_ids[long.start :][:5], TOKENIZER.eos_token_id]

@@ -249,4 +249,4 @@ def test_the_digest_sees_all_that_the_optimiser_sees():
     variants = [one, masks.below(one, 0.01), prefix(one, 4, END), replace(one, weights=np.ones(10, np.float32))]
     assert len({digest([v]) for v in variants}) == 4
     assert digest([one, variants[1]]) != digest([variants[1], one])
-    assert digest([replace(one, columns={}, question=None)]) == digest([one])
+    assert digest([replace(one, columns={}, ask=None)]) == digest([one])
