@@ -67,7 +67,7 @@ class Option:
     """what stands beside the type in Annotated"""
     default: Any
     """MISSING if it has to be given"""
-    owner: type
+    owner: type[Any]
     """the dataclass that it is a field of"""
 
     def of(self, config: Any) -> Any:
@@ -77,17 +77,22 @@ class Option:
         return config
 
 
+def options(kind: object) -> dict[str, Option]:
+    """Flat name -> option of a dataclass, in the order of the fields."""
+    return _options_by_name(kind)
+
+
 @cache
-def options(kind: type) -> dict[str, Option]:
-    """Flat name -> option, in the order of the fields."""
+def _options_by_name(kind: Any) -> dict[str, Option]:
     return {option.name: option for option in _options(kind, "", (), ())}
 
 
-def _options(kind: type, prefix: str, path: tuple[str, ...], marks: tuple[Any, ...]) -> list[Option]:
+def _options(kind: Any, prefix: str, path: tuple[str, ...], marks: tuple[Any, ...]) -> list[Option]:
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for one in fields(kind):
         hint, here = hints[one.name], (*path, one.name)
+        inner: Any
         inner, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if is_dataclass(inner):
             name = prefix if issubclass(inner, Group) else f"{prefix}{one.name}."
@@ -101,8 +106,9 @@ def _default(one: Field[Any]) -> Any:
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of a configuration, which is a frozen dataclass."""
+    """The base of a configuration."""
 
     @classmethod
     def of(cls, **flat: Any) -> Self:
@@ -136,7 +142,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) or value == math.inf else value
 
 
-def _given(kind: type, flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def _given(kind: type[Any], flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     """Where each option lies, with its value. One dataclass or mapping may stand for all that begin with its name."""
     known, given = options(kind), dict[tuple[str, ...], Any]()
     for name, value in flat.items():
@@ -146,13 +152,13 @@ def _given(kind: type, flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
             inner = value if isinstance(value, Mapping) else vars(value)
             given |= _given(kind, {f"{name}.{key}": one for key, one in inner.items()})
         else:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.75)
             raise FieldError(name, "{} is no option" + (", did you mean {}?" if near else ""), name, *near)
     return given
 
 
 def _parts(
-    kind: type, given: Mapping[tuple[str, ...], Any], base: Any = None, path: tuple[str, ...] = ()
+    kind: type[Any], given: Mapping[tuple[str, ...], Any], base: Any = None, path: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """The fields of a dataclass that something is given for. `base`: the instance that has the other options."""
     parts: dict[str, Any] = {}

@@ -187,7 +187,7 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
             made, tokens, correct = len(attempts), sum(n for n, _ in attempts), sum(right for _, right in attempts)
             lengths += [n for n, _ in attempts]
             if scales(whole):
-                k = whole.attempts
+                k = whole.budget.attempts
                 outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
