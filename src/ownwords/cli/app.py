@@ -58,7 +58,7 @@ app.meta.suppress_keyboard_interrupt = False  # it would exit without a word
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(help="a YAML file with options; those on the command line win")] = None,
+    config: Annotated[Path | None, Parameter(help="YAML file with options; those on the command line win.")] = None,
 ) -> int | None:
     if config:
         from ownwords.cli.options import read_options

@@ -30,13 +30,13 @@ def demo(
     Parameters
     ----------
     run
-        The directory for the three run directories and the report; an interrupted demo goes on.
+        Directory for the three runs and the report; an interrupted demo continues.
     problems
-        So many problems.
+        Problems to attempt.
     attempts
-        So many attempts at each problem with each gate.
+        Attempts at each problem with each gate.
     seed
-        Decides the problems and every draw.
+        Seed of the problems and of all draws.
     """
     console = Console()
     with loading(console, "loading models"):

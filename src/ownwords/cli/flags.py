@@ -11,7 +11,7 @@ from operator import getitem
 from textwrap import dedent
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError, Group, Parameter
 
 from ownwords.configuration import Config, Option, options
 from ownwords.numbers import Range
@@ -27,12 +27,12 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     for each of its options. Called with that parameter, it is the function itself."""
     hints = get_type_hints(function, include_extras=True)
     config = config_of(function)
-    parameters = [
-        one.replace(annotation=_annotated(hints[one.name]))
-        for one in inspect.signature(function).parameters.values()
-        if hints[one.name] is not config
-    ]
-    parameters += [_parameter(option) for option in options(config).values()] if config else []
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(function).parameters.values():
+        if hints[one.name] is config:
+            parameters += map(_parameter, options(config).values())
+        else:
+            parameters.append(one.replace(annotation=_annotated(hints[one.name])))
 
     @wraps(function)
     def run(*args: Any, **given: Any) -> Any:
@@ -64,13 +64,21 @@ def _python_name(name: str) -> str:
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    told = Parameter(name=flag(option.name), help=_documented(option.owner)[option.path[-1]])
+    told = [Parameter(name=flag(option.name), help=_documented(option.owner)[option.path[-1]])]
+    if len(option.path) > 1:
+        told.append(Parameter(group=_panel(option.path[0])))
     return inspect.Parameter(
         _python_name(option.name),
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if option.default is MISSING else option.default,
-        annotation=_annotated(getitem(Annotated, (option.kind, *option.marks, told))),
+        annotation=_annotated(getitem(Annotated, (option.kind, *option.marks, *told))),
     )
+
+
+@cache
+def _panel(name: str) -> Group:
+    """The panel of a group, which YAML files call the same; in the order in which they are asked for."""
+    return Group.create_ordered(name.capitalize())
 
 
 def _annotated(hint: Any) -> Any:

@@ -45,9 +45,9 @@ def models(
     Parameters
     ----------
     names
-        The architectures to try, as a configuration names them (`model_type`); all that are known if none is given.
+        Architectures to try, by `model_type`. [default: all known ones]
     out
-        Write the table to this file, in Markdown.
+        Markdown file to write the table to.
     overwrite
         Replace the file of an earlier table.
     """
