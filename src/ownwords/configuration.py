@@ -21,7 +21,7 @@ class FieldError(ValueError):
     """A value that an option cannot have.
 
     `message` names options as {max_tokens} and values as {}, which are filled in from `values`; so whoever shows it can
-    name an option in their own way: the command line makes --max-tokens of it.
+    name an option in their own way: the command line makes --max-tokens of it. A value may be such an error itself.
     """
 
     def __init__(self, field: str, message: str, *values: object) -> None:
@@ -34,7 +34,20 @@ class FieldError(ValueError):
     def worded(self, name: Callable[[str], str]) -> str:
         """The message, with each option called `name(its flat name)`."""
         values = iter(self.values)
-        return re.sub(r"\{([a-z_.]*)\}", lambda at: name(at[1]) if at[1] else str(next(values)), self.message)
+
+        def filled(at: re.Match[str]) -> str:
+            if at[1]:
+                return name(at[1])
+            value = next(values)
+            return value.worded(name) if isinstance(value, FieldError) else str(value)
+
+        return re.sub(r"\{([A-Za-z_.]*)\}", filled, self.message)
+
+    def renamed(self, **names: str) -> FieldError:
+        """The same about options of other names: `renamed(problems="benchmark")`."""
+        message = re.sub(r"\{([A-Za-z_.]+)\}", lambda at: f"{{{names.get(at[1], at[1])}}}", self.message)
+        values = [one.renamed(**names) if isinstance(one, FieldError) else one for one in self.values]
+        return FieldError(names.get(self.field, self.field), message, *values)
 
     def __str__(self) -> str:
         return self.worded(str)

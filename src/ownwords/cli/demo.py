@@ -50,7 +50,7 @@ def demo(
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"
-    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
+    check_output(page, overwrite=(run / "rsd").is_dir(), field="run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
         config = GenerateConfig.of(

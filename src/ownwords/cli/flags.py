@@ -18,8 +18,8 @@ from ownwords.numbers import Range
 
 
 def flag(name: str) -> str:
-    """The flag of an option with a flat name."""
-    return "--" + name.replace("_", "-")
+    """The flag of an option with a flat name; a variable of the environment is called what it is called."""
+    return name if name.isupper() else "--" + name.replace("_", "-")
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:

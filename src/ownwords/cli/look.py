@@ -57,7 +57,7 @@ def show(
     from ownwords.traces.summary import summarise
 
     if svg:
-        check_output(svg, option="--svg")
+        check_output(svg, field="svg")
     console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)

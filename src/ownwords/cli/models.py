@@ -59,7 +59,7 @@ def models(
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"unknown architectures: {', '.join(unknown)}; expected some of {', '.join(FAMILIES)}")
     if out:
-        check_output(out, overwrite, replace="--overwrite")
+        check_output(out, overwrite, replace="overwrite")
     console, tried = Console(), []
     with console.status("building") as status:
         for name in names or FAMILIES:

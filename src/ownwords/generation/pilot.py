@@ -68,7 +68,7 @@ def run_pilot(
     gates = list(dict.fromkeys(str(parse_gate(gate)) for gate in gates))
     if size < 2:
         raise ValueError(f"{size} problems, expected at least 2: an interval needs to see how problems differ")
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     if config.run.exists():
         raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
     prepared = prepare(config)
