@@ -140,7 +140,7 @@ WRONG = [
     ((*GOOD, "--max-length", "7"), "20 of 20 traces are longer than 7 tokens, the longest has 8: raise --max-length"),
     ((*GOOD, "--max-length", "7", "--over-length", "drop"), "no row to train on: 20 too long"),
     ((*GOOD, "--cap-tokens", "3"), "--cap-tokens 3 is less than the first trace has"),
-    ((*GOOD, "--batch", "10"), "batch 10 is no multiple of micro-batch 16"),
+    ((*GOOD, "--batch", "10"), "--batch 10 is no multiple of --micro-batch 16"),
     ((*GOOD, "--batch", "0"), "batch is 0"),
     ((*GOOD, "--batch", "32", "--epochs", "1"), "1 step in all, and the rate begins at 0"),
     ((*GOOD, "--epochs", "0"), "epochs is 0.0, expected a number above 0"),

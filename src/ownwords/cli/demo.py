@@ -30,13 +30,13 @@ def demo(
     Parameters
     ----------
     run
-        The directory for the three run directories and the report; an interrupted demo goes on.
+        Directory for the three runs and the report; an interrupted demo continues.
     problems
-        So many problems.
+        Problems to attempt.
     attempts
-        So many attempts at each problem with each gate.
+        Attempts at each problem with each gate.
     seed
-        Decides the problems and every draw.
+        Seed of the problems and of all draws.
     """
     console = Console()
     with loading(console, "loading models"):
@@ -51,7 +51,7 @@ def demo(
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"
-    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
+    check_output(page, overwrite=(run / "rsd").is_dir(), field="run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
         config = GenerateConfig.of(

@@ -40,15 +40,15 @@ def show(
     Parameters
     ----------
     run
-        The run directory.
+        Run directory.
     problem
-        The problem's id, or how it begins; the first one that was solved if none is given.
+        Id of the problem, or how it begins. [default: the first solved one]
     attempt
-        The attempt's number; the shortest correct one if none is given, else the first.
+        Number of the attempt. [default: the shortest correct one, else the first]
     svg
-        Write the picture to this file as well.
+        File to write the picture to as well.
     width
-        Columns to write into; as many as the terminal has if not given.
+        Columns to write into. [default: the terminal's width]
     """
     from ownwords.io.files import write_file
     from ownwords.io.paths import check_output
@@ -57,7 +57,7 @@ def show(
     from ownwords.traces.summary import summarise
 
     if svg:
-        check_output(svg, option="--svg")
+        check_output(svg, field="svg")
     console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
@@ -161,30 +161,28 @@ def export(
     Parameters
     ----------
     run
-        The run directory.
+        Run directory.
     out
-        The directory to write to; RUN/exports if not given.
+        Directory to write to. [default: RUN/exports]
     pick
-        Of the eligible attempts at a problem: the shortest, a random one, the one that surprises the student least, or
-        all.
+        Attempts to take per problem, among the eligible: the shortest, a random one, the one that surprises the student
+        least, or all.
     seed
-        Decides what --pick random picks.
+        Seed of a random pick.
     max_fallback
-        Leave out traces of which the student wrote a larger share; does not apply to runs with --gate never.
+        Maximum share of tokens written by the student (except with the gate never).
     incorrect
-        Select attempts whatever their verdict.
+        Take attempts whatever their verdict.
     soft_targets
-        Write the soft targets of the selected traces too, a table for each trainer that is to read them, or union for
-        all that was kept. The run must have been made with --soft-targets.
+        Tables of soft targets to write as well, by the trainer that reads them, or union for all that was kept.
     overwrite
         Replace files of an earlier export, here and on the hub.
     salvage
-        Export what can still be read of a run whose database is damaged, and say how much is lost. The run directory
-        stays as it is, so --out is needed.
+        Export what can still be read of a damaged run, and count what is lost; needs --out.
     to_hub
-        Upload the tables and the card to this data set of the Hugging Face hub, as NAME/DATA. A new one is private.
+        Data set of the Hugging Face hub to upload to, as NAME/DATA (a new one is private).
     licence
-        The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
+        Licence that the data card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
     if salvage and (out is None or out.resolve().is_relative_to(run.resolve())):

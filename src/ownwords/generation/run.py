@@ -84,7 +84,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     Raises ValueError for whatever would stop the run, before the first token.
     """
     config = as_begun(config.resolved())
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     problems, remarks = (problems, {}) if problems else read_problems(config)
     if config.checking.judge_url:
         EndpointJudge(config.checking.judge_url, config.checking.judge_model).probe()

@@ -60,7 +60,7 @@ def score(
     marks = fit.marks(student.tokenizer, config.think)
     out = config.out
     made = [out / name for name in ("config.yaml", "versions.json", "parts")]
-    with plain_errors(out), folder(out), locked(out, "--out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
+    with plain_errors(out), folder(out), locked(out, field="out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
         _claim(out, settings, versions)
         if (config.out / "summary.json").is_file():
             return stored.Scores.read(config.out).summary

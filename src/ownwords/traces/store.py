@@ -101,7 +101,7 @@ class Store:
         """
         keys = sorted(config if identity is None else identity)
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
-        check_folder(run_dir, "--run")
+        check_folder(run_dir, field="run")
         if os.path.lexists(path):
             check_input(path, "the database of a run")  # SQLite would make the file that a link leads to
         elif found := foreign(run_dir):

@@ -118,7 +118,7 @@ def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress
     with plain_errors(out), ExitStack() as closing:
         if state.is_main_process:
             closing.enter_context(folder(checkpoints))
-            closing.enter_context(locked(checkpoints, "--out"))
+            closing.enter_context(locked(checkpoints, field="out"))
             if config.overwrite:
                 _clear(out)
             made = [out / name for name in (RECORD, *LOGS)]
