@@ -188,7 +188,7 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
             lengths += [n for n, _ in attempts]
             if scales(whole):
                 k = whole.budget.attempts
-                outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
+                outcomes.append(Outcome(tokens * k / made, k, pass_at_k(made, correct, k)))
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)
