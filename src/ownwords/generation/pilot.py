@@ -27,7 +27,7 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
 from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
-from ownwords.traces.summary import Summary, summarise
+from ownwords.traces.summary import Summary, pass_at_k, summarise
 
 GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
 PROBLEMS = 20
