@@ -5,7 +5,6 @@ Simulated coverage uses fixed seeds. Were they drawn anew, each such test would 
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import sys
@@ -20,7 +19,6 @@ from ownwords.generation.forecast import (
     Arm,
     Outcome,
     block_costs,
-    chance_of_one,
     forecast,
     simulate,
     solved_share,
@@ -125,14 +123,6 @@ def test_a_crowded_machine_makes_the_interval_of_the_speed_wider_and_no_other():
     assert crowded.speed.value == alone.speed.value and crowded.solved == alone.solved
     assert crowded.speed.high / crowded.speed.value > 5 > 2 > alone.speed.high / alone.speed.value
     assert crowded.hours.high / crowded.hours.value > 5 and crowded.length == alone.length
-
-
-def test_chance_of_one_by_enumeration():
-    for made, correct, attempts in itertools.product(range(1, 7), range(7), range(1, 7)):
-        if correct <= made and attempts <= made:
-            drawn = list(itertools.combinations(range(made), attempts))
-            exact = sum(min(draw) < correct for draw in drawn) / len(drawn)
-            assert chance_of_one(correct, made, attempts) == pytest.approx(exact)
 
 
 def test_nothing_is_certain_after_twenty_of_twenty():

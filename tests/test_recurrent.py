@@ -20,11 +20,12 @@ from ownwords.engines.memory import slot_bytes
 from ownwords.engines.recurrent import RecurrentLayer, strides
 from ownwords.engines.small import small_config, small_model
 from ownwords.engines.stops import Stops
+from ownwords.records.tokens import Tokens
 from ownwords.rsd import gates
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
-from ownwords.suitability.forward import Sample, Scorer
+from ownwords.suitability.forward import Scorer
 
 V = 100
 NAMED = ["qwen3_5_text", "qwen3_next", "lfm2", "falcon_h1", "granitemoehybrid", "bamba", "mamba2"]
@@ -280,8 +281,9 @@ def test_states_that_stay_behind_are_noticed(forgotten, monkeypatch):
 def test_scores_of_a_padded_batch(name):
     """`ownwords score` pads to the right without a mask: a state, too, knows nothing of what comes later."""
     model, generator = small_model(name), np.random.default_rng(0)
-    samples = [Sample(generator.integers(0, V, p), generator.integers(0, V, n)) for p, n in ((3, 40), (1, 7), (20, 70))]
-    for sample, scores in zip(samples, Scorer(model, None, name).score(samples), strict=True):
-        ids, tokens = [*sample.prompt_ids.tolist(), *sample.token_ids.tolist()], sample.token_ids
-        heard = log_p(model, ids)[len(sample.prompt_ids) - 1 : -1]
-        np.testing.assert_allclose(scores.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)
+    drawn = [generator.integers(0, V, (2, n)) for n in (40, 7, 70)]
+    batch = [Tokens(prompt_ids=prompt[:p], token_ids=ids) for (prompt, ids), p in zip(drawn, (3, 1, 20), strict=True)]
+    for scored in Scorer(model, None, name).score(batch):
+        tokens = scored.token_ids
+        heard = log_p(model, scored.ids.tolist())[len(scored.prompt_ids) - 1 : -1]
+        np.testing.assert_allclose(scored.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)

@@ -18,7 +18,6 @@ from test_faults import ended
 from test_store import CONFIG, IDENTITY, VERSIONS, content
 from test_store import make as random_attempt
 
-from ownwords.cli.look import export_run
 from ownwords.engines.decoder import Decoder
 from ownwords.engines.engine import Request
 from ownwords.engines.stops import Stops
@@ -30,6 +29,7 @@ from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype, soft_targets
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
+from ownwords.sharing.run_export import export_run
 from ownwords.traces.salvage import salvage
 from ownwords.traces.soft import Overlap, pack, token_bytes, unpack
 from ownwords.traces.store import Store

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ownwords.models.load import load, model_path
+from ownwords.suitability import forward
+from ownwords.suitability.forward import Scorer
 from ownwords.training import confidence, masks
 from ownwords.training.config import LoraOptions, MaskOptions, TrainConfig
 from ownwords.training.fine_tune import last_checkpoint, prepare, train
@@ -319,13 +321,14 @@ def test_an_adapter_loads_and_merges(here, tmp_path):
 
 def test_confidence_is_the_models_own_in_any_chunks(here, monkeypatch):
     student = load(str(here / "student"), "student", "cpu", "float32")
-    whole = [confidence.token_logprobs(student.model, np.int32(row["input_ids"])) for row in TRACES]
+    scorer = Scorer(student.model, None, "it")
+    whole = [confidence.token_logprobs(scorer, np.int32(row["input_ids"])) for row in TRACES]
     for column, row, by_hand in zip(whole, TRACES, losses_by_hand(here / "student"), strict=True):
         learned = [at for at, label in enumerate(row["labels"]) if label != NO]
         assert np.isnan(column[0]) and column[learned] == pytest.approx(-np.array(by_hand), rel=1e-5)
-    monkeypatch.setattr(confidence, "CHUNK", 2)
+    monkeypatch.setattr(forward, "HEAD", 2 * scorer.rows)
     for column, row in zip(whole, TRACES):
-        assert np.allclose(column, confidence.token_logprobs(student.model, row["input_ids"]), equal_nan=True)
+        assert np.allclose(column, confidence.token_logprobs(scorer, np.int32(row["input_ids"])), equal_nan=True)
 
 
 def test_anchors_are_masked_by_what_an_early_checkpoint_has_learned(here, tmp_path):

@@ -21,7 +21,7 @@ class FieldError(ValueError):
     """A value that an option cannot have.
 
     `message` names options as {max_tokens} and values as {}, which are filled in from `values`; so whoever shows it can
-    name an option in their own way: the command line makes --max-tokens of it.
+    name an option in their own way: the command line makes --max-tokens of it. A value may be such an error itself.
     """
 
     def __init__(self, field: str, message: str, *values: object) -> None:
@@ -34,7 +34,20 @@ class FieldError(ValueError):
     def worded(self, name: Callable[[str], str]) -> str:
         """The message, with each option called `name(its flat name)`."""
         values = iter(self.values)
-        return re.sub(r"\{([a-z_.]*)\}", lambda at: name(at[1]) if at[1] else str(next(values)), self.message)
+
+        def filled(at: re.Match[str]) -> str:
+            if at[1]:
+                return name(at[1])
+            value = next(values)
+            return value.worded(name) if isinstance(value, FieldError) else str(value)
+
+        return re.sub(r"\{([A-Za-z_.]*)\}", filled, self.message)
+
+    def renamed(self, **names: str) -> FieldError:
+        """The same about options of other names: `renamed(problems="benchmark")`."""
+        message = re.sub(r"\{([A-Za-z_.]+)\}", lambda at: f"{{{names.get(at[1], at[1])}}}", self.message)
+        values = [one.renamed(**names) if isinstance(one, FieldError) else one for one in self.values]
+        return FieldError(names.get(self.field, self.field), message, *values)
 
     def __str__(self) -> str:
         return self.worded(str)
@@ -67,7 +80,7 @@ class Option:
     """what stands beside the type in Annotated"""
     default: Any
     """MISSING if it has to be given"""
-    owner: type
+    owner: type[Any]
     """the dataclass that it is a field of"""
 
     def of(self, config: Any) -> Any:
@@ -77,17 +90,22 @@ class Option:
         return config
 
 
+def options(kind: object) -> dict[str, Option]:
+    """Flat name -> option of a dataclass, in the order of the fields."""
+    return _options_by_name(kind)
+
+
 @cache
-def options(kind: type) -> dict[str, Option]:
-    """Flat name -> option, in the order of the fields."""
+def _options_by_name(kind: Any) -> dict[str, Option]:
     return {option.name: option for option in _options(kind, "", (), ())}
 
 
-def _options(kind: type, prefix: str, path: tuple[str, ...], marks: tuple[Any, ...]) -> list[Option]:
+def _options(kind: Any, prefix: str, path: tuple[str, ...], marks: tuple[Any, ...]) -> list[Option]:
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for one in fields(kind):
         hint, here = hints[one.name], (*path, one.name)
+        inner: Any
         inner, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if is_dataclass(inner):
             name = prefix if issubclass(inner, Group) else f"{prefix}{one.name}."
@@ -101,8 +119,9 @@ def _default(one: Field[Any]) -> Any:
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of a configuration, which is a frozen dataclass."""
+    """The base of a configuration."""
 
     @classmethod
     def of(cls, **flat: Any) -> Self:
@@ -136,7 +155,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) or value == math.inf else value
 
 
-def _given(kind: type, flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def _given(kind: type[Any], flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     """Where each option lies, with its value. One dataclass or mapping may stand for all that begin with its name."""
     known, given = options(kind), dict[tuple[str, ...], Any]()
     for name, value in flat.items():
@@ -146,13 +165,13 @@ def _given(kind: type, flat: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
             inner = value if isinstance(value, Mapping) else vars(value)
             given |= _given(kind, {f"{name}.{key}": one for key, one in inner.items()})
         else:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.75)
             raise FieldError(name, "{} is no option" + (", did you mean {}?" if near else ""), name, *near)
     return given
 
 
 def _parts(
-    kind: type, given: Mapping[tuple[str, ...], Any], base: Any = None, path: tuple[str, ...] = ()
+    kind: type[Any], given: Mapping[tuple[str, ...], Any], base: Any = None, path: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """The fields of a dataclass that something is given for. `base`: the instance that has the other options."""
     parts: dict[str, Any] = {}

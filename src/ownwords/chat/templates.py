@@ -18,6 +18,7 @@ from typing import Any, cast
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.chat.settings import THINK, read_variables
+from ownwords.configuration import FieldError
 
 TODAY = datetime(2024, 7, 26)
 """What templates that write the date are told: a run that goes on tomorrow has the prompts of today. It is the date
@@ -60,7 +61,8 @@ class Chat:
     ) -> None:
         self.tokenizer, self.role, self.think = tokenizer, role, think
         if wrong := sorted(TAKEN & (variables or {}).keys()):
-            raise ValueError(f"--template-kwargs sets {wrong[0]!r}, expected a variable of the template, as thinking")
+            message = "{template_kwargs} sets {}, expected a variable of the template, as thinking"
+            raise FieldError("template_kwargs", message, repr(wrong[0]))
         self.variables = {"enable_thinking": True} | read_variables(variables or {})
         self.words = control_words(tokenizer)
         hidden = {*self.words, *think}

@@ -30,17 +30,17 @@ def demo(
     Parameters
     ----------
     run
-        The directory for the three run directories and the report; an interrupted demo goes on.
+        Directory for the three runs and the report; an interrupted demo continues.
     problems
-        So many problems.
+        Problems to attempt.
     attempts
-        So many attempts at each problem with each gate.
+        Attempts at each problem with each gate.
     seed
-        Decides the problems and every draw.
+        Seed of the problems and of all draws.
     """
     console = Console()
     with loading(console, "loading models"):
-        from ownwords.cli.look import export_run, show
+        from ownwords.cli.look import show
         from ownwords.cli.progress import live_progress
         from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
@@ -48,10 +48,11 @@ def demo(
         from ownwords.generation.prepare import prepare
         from ownwords.generation.run import generate
         from ownwords.io.paths import check_output
+        from ownwords.sharing.run_export import export_run
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"
-    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
+    check_output(page, overwrite=(run / "rsd").is_dir(), field="run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
         config = GenerateConfig.of(

@@ -31,9 +31,9 @@ def evaluate(
     Parameters
     ----------
     eval_results
-        Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
+        File to write avg@n to as well, in the shape of the hub's .eval_results/*.yaml.
     overwrite
-        Replace the file of --eval-results, if there is one.
+        Replace an existing file of --eval-results.
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
@@ -94,9 +94,9 @@ def compare(before: Path, after: Path) -> None:
     Parameters
     ----------
     before
-        A run directory of `ownwords eval` (or of `ownwords generate`).
+        Run directory of `ownwords eval` or `ownwords generate`.
     after
-        Another run directory, on the same benchmark.
+        Run directory of the same benchmark, to compare with it.
     """
     console = Console()
     with console.status("comparing"):
@@ -131,13 +131,13 @@ def check_references(
     Parameters
     ----------
     benchmark
-        A name, a file, or anything else that `ownwords eval --benchmark` takes.
+        Benchmark, as `ownwords eval --benchmark` takes it.
     question_field
-        The column of the question, if its name does not tell.
+        Column of the question, if its name does not tell.
     answer_field
-        The column of the reference answer, if its name does not tell.
+        Column of the reference answer, if its name does not tell.
     limit
-        Take the first N problems only; at least 1.
+        Take only the first N problems.
     check_workers
         Processes that check answers.
     """

@@ -7,41 +7,36 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from functools import cache, wraps
+from operator import getitem
 from textwrap import dedent
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError, Group, Parameter
 
 from ownwords.configuration import Config, Option, options
 from ownwords.numbers import Range
 
 
 def flag(name: str) -> str:
-    """The flag of an option with a flat name."""
-    return "--" + name.replace("_", "-")
+    """The flag of an option with a flat name; a variable of the environment is called what it is called."""
+    return name if name.isupper() else "--" + name.replace("_", "-")
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """A command as cyclopts reads it: ranges read their numbers, and a parameter that is a configuration becomes a flag
     for each of its options. Called with that parameter, it is the function itself."""
     hints = get_type_hints(function, include_extras=True)
-    given = inspect.signature(function).parameters.values()
     config = config_of(function)
-    parameters = [one.replace(annotation=_annotated(hints[one.name])) for one in given if hints[one.name] is not config]
-    names = {}
-    if config:
-        name = next(one.name for one in given if hints[one.name] is config)
-        for option in options(config).values():
-            names[option.name.replace(".", "_")] = option.name
-            parameters.append(_parameter(option))
-    parameters.sort(key=lambda one: one.kind)
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(function).parameters.values():
+        if hints[one.name] is config:
+            parameters += map(_parameter, options(config).values())
+        else:
+            parameters.append(one.replace(annotation=_annotated(hints[one.name])))
 
     @wraps(function)
-    def run(*args: Any, **options: Any) -> Any:
-        if config and not args and name not in options:
-            flat = {names[key]: options.pop(key) for key in names if key in options}
-            options[name] = config.of(**flat)
-        return function(*args, **options)
+    def run(*args: Any, **given: Any) -> Any:
+        return function(*args, **(given if args else gathered(function, given)))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect documents it
     run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -54,14 +49,36 @@ def config_of(function: Callable[..., Any]) -> type[Config] | None:
     return next((one for one in hints.values() if isinstance(one, type) and issubclass(one, Config)), None)
 
 
+def gathered(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What cyclopts gives a command, with the options of its configuration made into one."""
+    config = config_of(function)
+    if config is None or "config" in given:
+        return given
+    names = {_python_name(name): name for name in options(config)}
+    flat = {names[key]: value for key, value in given.items() if key in names}
+    return {"config": config.of(**flat)} | {key: value for key, value in given.items() if key not in names}
+
+
+def _python_name(name: str) -> str:
+    return name.replace(".", "_")
+
+
 def _parameter(option: Option) -> inspect.Parameter:
-    annotation = Annotated[option.kind, *option.marks, Parameter(name=flag(option.name), help=_help(option))]
+    told = [Parameter(name=flag(option.name), help=_documented(option.owner)[option.path[-1]])]
+    if len(option.path) > 1:
+        told.append(Parameter(group=_panel(option.path[0])))
     return inspect.Parameter(
-        option.name.replace(".", "_"),
+        _python_name(option.name),
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if option.default is MISSING else option.default,
-        annotation=_annotated(annotation),
+        annotation=_annotated(getitem(Annotated, (option.kind, *option.marks, *told))),
     )
+
+
+@cache
+def _panel(name: str) -> Group:
+    """The panel of a group, which YAML files call the same; in the order in which they are asked for."""
+    return Group.create_ordered(name.capitalize())
 
 
 def _annotated(hint: Any) -> Any:
@@ -70,7 +87,7 @@ def _annotated(hint: Any) -> Any:
     told = [Parameter(converter=_reader(mark)) if isinstance(mark, Range) else mark for mark in marks]
     if get_origin(kind) is tuple and get_args(kind)[-1] is ...:
         told.append(Parameter(consume_multiple=True))
-    return Annotated[kind, *told] if told else kind
+    return getitem(Annotated, (kind, *told)) if told else kind
 
 
 def _reader(range_: Range) -> Callable[[Any, Sequence[Any]], Any]:
@@ -88,12 +105,8 @@ def _reader(range_: Range) -> Callable[[Any, Sequence[Any]], Any]:
     return read
 
 
-def _help(option: Option) -> str:
-    return _documented(option.owner)[option.path[-1]]
-
-
 @cache
-def _documented(kind: type) -> dict[str, str]:
+def _documented(kind: Any) -> dict[str, str]:
     """Field -> the text below it in the source."""
     [definition] = ast.parse(dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)

@@ -33,16 +33,15 @@ def generate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     show_prompts
-        Load and check everything, print the plan and what each model reads before the first problem, token by token,
-        and make nothing.
+        Print the plan and both models' first prompt token by token, and make nothing.
     watch
-        Show one attempt as it grows, coloured by who writes each token, and when it has ended the next. Without a
-        terminal each of them is printed when it has ended.
+        Show one attempt after the other as it grows, coloured by the writer of each token (without a terminal: as it
+        ends).
     push_to_hub
-        When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
-        NAME/DATA. A new one is private; one that holds an export already is refused.
+        Data set of the Hugging Face hub, as NAME/DATA, for the finished run's export (a new one is private, one with an
+        export is refused).
     licence
-        The licence that the data card states for the traces, as the hub spells it.
+        Licence that the data card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
     if push_to_hub:
@@ -77,7 +76,8 @@ def generate(
             console.print(f"interrupted: {len(store)} attempts are kept in {config.run}; the same command goes on")
             return INTERRUPTED
     if push_to_hub:
-        from ownwords.cli.look import export_run, push_run
+        from ownwords.cli.look import push_run
+        from ownwords.sharing.run_export import export_run
 
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)

@@ -45,9 +45,9 @@ def models(
     Parameters
     ----------
     names
-        The architectures to try, as a configuration names them (`model_type`); all that are known if none is given.
+        Architectures to try, by `model_type`. [default: all known ones]
     out
-        Write the table to this file, in Markdown.
+        Markdown file to write the table to.
     overwrite
         Replace the file of an earlier table.
     """
@@ -59,7 +59,7 @@ def models(
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"unknown architectures: {', '.join(unknown)}; expected some of {', '.join(FAMILIES)}")
     if out:
-        check_output(out, overwrite, replace="--overwrite")
+        check_output(out, overwrite, replace="overwrite")
     console, tried = Console(), []
     with console.status("building") as status:
         for name in names or FAMILIES:

@@ -36,9 +36,9 @@ def pilot(
     Parameters
     ----------
     gates
-        The gates to try, in place of --gate.
+        Gates to try, in place of --gate.
     size
-        So many problems, drawn at random from those of the run.
+        Problems to try, drawn at random from those of the run.
     """
     console = Console()
     with loading(console, "loading models"):

@@ -31,9 +31,9 @@ def report(
     sets
         Run directories of `ownwords generate`, in the order of their columns.
     out
-        The file to write; report.html in the first directory if not given.
+        File to write. [default: report.html in the first directory]
     budget
-        MiB of traces to embed at most; of a larger set the file holds a sample, and says so.
+        Maximum MiB of traces to embed; the page holds a sample of a larger set, and says so.
     overwrite
         Replace the file of an earlier report.
     """

@@ -48,33 +48,32 @@ def score(
     Parameters
     ----------
     traces
-        A run directory; a .jsonl or .parquet file (or a folder of them) with messages, prompt + completion, problem +
-        thinking + solution, problem + generations, or input_ids + labels; or hf:NAME,split=train,config=CONFIG.
+        Traces to score: a run directory, .jsonl or .parquet files with messages, prompts or input_ids, or
+        hf:NAME,split=train,config=CONFIG.
     student
-        A model folder, a .gguf file, a hub name, or world (ships with the package).
+        Student: a model folder, a .gguf file, a hub name, or world (ships with the package).
     out
-        The scores directory; an unfinished one is continued.
+        Scores directory; an unfinished one continues.
     sample
-        Score so many traces only, drawn by problem: sets that share problems draw the same ones.
+        Traces to score, drawn by problem, so that sets over the same problems share them. [default: all]
     seed
-        Decides which traces --sample draws.
+        Seed of the sample.
     local_steps
-        Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
-        passes of its own over that many times the tokens. 0 leaves it out.
+        Sentences before each one that Local Naturalness reads, in passes of their own (4 in the paper, 0 leaves it
+        out).
     think
-        The student's own tags around the thinking.
+        Student's own tags around the thinking: the opening and the closing one.
     marks
-        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
+        Tags around the thinking in the traces, if they are not among the known ones.
     template_kwargs
-        Variables of the student's chat template, as --template-kwargs.thinking true.
+        Variables of the student's chat template, such as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
-        large model of that type if it is measured to be faster there.
+        Type of the student's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster
+        bfloat16 on a CPU.
     device
-        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
-        the GPUs in turn.
+        Device of the student: cpu, cuda, cuda:1, or auto (a GPU if there is one, several workers taking turns).
     batch_tokens
-        Tokens per forward pass, padding included; a longer trace is read alone.
+        Tokens per forward pass, including padding; a longer trace is read alone.
     workers
         Processes, each with a student of its own.
     """
@@ -125,29 +124,28 @@ def compare_teachers(
     Parameters
     ----------
     traces
-        Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
+        Trace sets, one per teacher, best over the same problems.
     student
-        A model folder, a .gguf file, a hub name, or world (ships with the package).
+        Student: a model folder, a .gguf file, a hub name, or world (ships with the package).
     out
-        Where the scores of each set and teachers.json go; an unfinished comparison is continued.
+        Directory for the scores and teachers.json; an unfinished comparison continues.
     sample
-        Score so many traces of each set.
+        Traces to score of each set.
     seed
-        Decides which traces are drawn, and the bootstrap of the intervals.
+        Seed of the sample and of the bootstrap.
     think
-        The student's own tags around the thinking.
+        Student's own tags around the thinking: the opening and the closing one.
     marks
-        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
+        Tags around the thinking in the traces, if they are not among the known ones.
     template_kwargs
-        Variables of the student's chat template, as --template-kwargs.thinking true.
+        Variables of the student's chat template, such as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
-        large model of that type if it is measured to be faster there.
+        Type of the student's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster
+        bfloat16 on a CPU.
     device
-        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
-        the GPUs in turn.
+        Device of the student: cpu, cuda, cuda:1, or auto (a GPU if there is one, several workers taking turns).
     batch_tokens
-        Tokens per forward pass, padding included; a longer trace is read alone.
+        Tokens per forward pass, including padding; a longer trace is read alone.
     workers
         Processes, each with a student of its own.
     """

@@ -39,24 +39,24 @@ def select(
     Parameters
     ----------
     scores
-        Scores directories of one student, as ownwords score wrote them.
+        Scores directories of one student, as `ownwords score` writes them.
     out
-        The directory to write to.
+        Directory to write to.
     by
-        rsr, mean_surprisal, length (the shortest), random, grape, step_logprob, local_naturalness, below_1, or any
-        other score of scores.parquet; what suits better comes first.
+        Order, best first: rsr, mean_surprisal, length, random, grape, step_logprob, local_naturalness, below_1, or
+        another column of scores.parquet.
     per_problem
-        Take at most so many traces of each problem; 0 for no limit.
+        Maximum traces per problem; 0 for no limit.
     share
-        Take this share of those that are left, the best ones: 0.5 for the better half.
+        Share of the remaining traces to take, best first.
     count
-        Take at most so many in all, the best ones.
+        Maximum traces in all, best first. [default: no limit]
     correct
         Take only traces whose verdict is correct.
     balance
-        Take no more from any source than its equal part.
+        Take at most an equal part from each source.
     seed
-        Decides the order of --by random.
+        Seed of the random order.
     overwrite
         Replace an earlier selection.
     """
@@ -85,13 +85,13 @@ def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: P
     Parameters
     ----------
     traces
-        A run directory or a scores directory.
+        Run directory or scores directory.
     threshold
-        A token is odd below this probability.
+        Probability below which a token counts as odd.
     pairs
-        List so many of the most frequent refusals, token by token.
+        Most frequent refusals to list, token by token.
     out
-        Write the tables to this JSON file as well.
+        JSON file to write the tables to as well.
     """
     if out:
         check_output(out)
@@ -110,16 +110,15 @@ def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[s
     from ownwords.suitability.analyse import analyse as look
     from ownwords.suitability.pieces import Pieces
     from ownwords.suitability.stored import Scores
-    from ownwords.suitability.views import run_views, score_views
-    from ownwords.traces.store import Store
+    from ownwords.traces.store import Store, is_run
 
-    if (traces / "traces.sqlite").is_file():
+    if is_run(traces):
         with Store.read(traces) as store:
             tokenizer = load_tokenizer(store.config["student"], "student")
-            return look(run_views(store), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+            return look(store.traces(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
     scores = Scores.read(traces)
     tokenizer = load_tokenizer(scores.config["student"], "student")
-    return look(score_views(scores), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+    return look(scores.tokens(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
 
 
 def _table(title: str, rows: list[dict[str, Any]], threshold: float) -> Table:

@@ -67,9 +67,9 @@ def merge(adapter: Path, *, out: Path) -> None:
     Parameters
     ----------
     adapter
-        The --out of a training with --lora.rank.
+        Output directory of a training with --lora.rank.
     out
-        The directory to write the model to.
+        Directory to write the model to.
     """
     _need("peft", extra="train")
     console = Console()

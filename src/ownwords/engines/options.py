@@ -20,19 +20,20 @@ class LocalOptions(Group):
     """How this machine runs a teacher and a student."""
 
     teacher_device: Annotated[str, FREE] = "auto"
-    """where the teacher computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
+    """Device of the teacher: cpu, cuda, cuda:1, or auto (a GPU if there is one)."""
     student_device: Annotated[str, FREE] = "auto"
-    """the same for the student"""
+    """Device of the student: cpu, cuda, cuda:1, or auto (a GPU if there is one)."""
     teacher_dtype: DTYPES = "auto"
-    """the type of the teacher's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a large
-    model of that type if it is measured to be faster there"""
+    """Type of the teacher's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster bfloat16
+    on a CPU."""
     student_dtype: DTYPES = "auto"
-    """the same for the student"""
+    """Type of the student's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster bfloat16
+    on a CPU."""
     batch: Batch = "auto"
-    """the most attempts to decode together; auto for as many as memory holds, 256 at most"""
+    """Maximum attempts to decode at once; auto fits the memory, up to 256."""
     draft_length: Annotated[int | Literal["auto"], whole(0, 64, "auto"), FREE] = "auto"
-    """drafts of the student that the teacher reads in one pass; 0 for none, auto for whatever is fastest; traces do not
-    depend on it"""
+    """Tokens that the student drafts for the teacher to read in one pass; 0 for none, auto for the fastest (traces stay
+    the same)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,9 @@ class LocalModelOptions(Group):
     """How this machine runs one model."""
 
     model_device: Annotated[str, FREE] = "auto"
-    """where the model computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
+    """Device of the model: cpu, cuda, cuda:1, or auto (a GPU if there is one)."""
     model_dtype: DTYPES = "auto"
-    """the type of the weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a large
-    model of that type if it is measured to be faster there"""
+    """Type of the model's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster bfloat16
+    on a CPU."""
     batch: Batch = "auto"
-    """the most answers to decode together; auto for as many as memory holds"""
+    """Maximum answers to decode at once; auto fits the memory, up to 256."""

@@ -20,17 +20,16 @@ class Benchmark(Group):
     """The problems."""
 
     benchmark: str = "world"
-    """gsm8k, math500, aime24, aime25, amc23, svamp, multiarith or gpqa-diamond from the hub; the same from a file, as
-    math500=test.jsonl; or whatever --problems of `ownwords generate` takes, as gym:TASK,size=100,seed=7 or
-    world:size=300,seed=1"""
+    """Benchmark: gsm8k, math500, aime24, aime25, amc23, svamp, multiarith, gpqa-diamond, one of these in a file
+    (math500=test.jsonl), or any source of problems, as gym:TASK,size=100."""
     question_field: str | None = None
-    """the column of the question, if its name does not tell"""
+    """Column of the question, if its name does not tell; a.b is field b inside field a."""
     answer_field: str | None = None
-    """the column of the reference answer, if its name does not tell"""
+    """Column of the reference answer, if its name does not tell."""
     limit: CountOrNone = None
-    """take the first N problems only"""
+    """Take only the first N problems."""
     exclude: Path | None = None
-    """leave out the problems of this run directory: those whose traces the model was trained on"""
+    """Run directory whose problems are left out, such as the one that the model was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +37,9 @@ class AnswerBudget(Group):
     """How long an answer may be."""
 
     max_tokens: MaxTokens = 1024
-    """the most tokens of an answer, its forced opening included"""
+    """Maximum tokens per answer, including the forced opening."""
     repetition_window: Annotated[int, whole()] = 256
-    """give an answer up when its last N tokens repeat themselves; 0 gives none up for that"""
+    """Give up an answer when its last N tokens repeat themselves; 0 never does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +47,14 @@ class AnswerPrompting(Group):
     """What the model reads before it writes."""
 
     system: str = SYSTEM_PROMPT
-    """the system prompt; empty for none"""
+    """System prompt; empty for none."""
     opening: str | None = None
-    """forced start of every answer: as the model's template opens it, or <think> and a line break where its tokenizer
-    has the tags; empty for none"""
+    """Forced start of every answer; empty for none. [default: as the model's template opens it, or <think> if its
+    tokenizer has the tags]"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking, the opening one and the closing one"""
+    """Tags around the thinking: the opening and the closing one."""
     template_kwargs: dict[str, Any] = field(default_factory=dict)
-    """variables of the chat template, as --template-kwargs.thinking true"""
+    """Variables of the chat template, such as --template-kwargs.thinking true."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +62,20 @@ class EvalConfig(Config):
     """Everything that decides an evaluation."""
 
     run: Path
-    """the run directory; an existing one is continued"""
+    """Run directory; an existing run continues."""
     source: Benchmark = Benchmark()
 
     model: str = "world"
-    """a model folder, a .gguf file, a hub name, or world (the small student that ships with the package)"""
+    """Model: a folder, a .gguf file, a hub name, or world (the small student that ships with the package)."""
     samples: Annotated[int | None, whole(1, MOST)] = None
-    """answers per problem [4, or 1 with --greedy]"""
+    """Answers per problem. [default: 4, or 1 with --greedy]"""
     greedy: bool = False
-    """take the likeliest token always"""
+    """Always take the likeliest token."""
     sampling: SamplingOptions = SamplingOptions()
     budget: AnswerBudget = AnswerBudget()
     prompting: AnswerPrompting = field(default_factory=AnswerPrompting)
     seed: Seed = 0
-    """decides the draws, and the problems of a source that takes a seed and is given none"""
+    """Seed of all draws, and of a benchmark that takes a seed and names none."""
     checking: Checking = Checking()
     local: LocalModelOptions = LocalModelOptions()
 

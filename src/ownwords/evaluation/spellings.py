@@ -65,7 +65,7 @@ def _mathematics(reference: str) -> Iterator[str]:
     held = enclosed(bare)
     if held:
         inner = cut(held[1], re.compile(","))
-        opening, closing = (r"\{", r"\}") if held[0] == "{}" else held[0]
+        opening, closing = (r"\{", r"\}") if held[0] == "{}" else (held[0][0], held[0][1])
         yield rf"\left{opening} {', '.join(inner)} \right{closing}"
 
 

@@ -27,8 +27,7 @@ def count_votes(
     by_text = kind_of(problem.kind).many_right
     groups: list[list[tuple[str, bool]]] = []
     for voice in sorted(counted):
-        joined: list[tuple[str, bool]] = [voice]
-        apart: list[list[tuple[str, bool]]] = []
+        joined, apart = [voice], list[list[tuple[str, bool]]]()
         for group in groups:
             agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
             joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])

@@ -34,29 +34,27 @@ class GenerateConfig(Config):
     """Everything that decides a run."""
 
     run: Annotated[Path, FREE]
-    """the run directory; an existing one is continued"""
+    """Run directory; an existing run continues."""
     source: Source = Source()
 
     teacher: str = "world"
-    """a model folder, a .gguf file, a hub name, or world (ships with the package); none for --gate never without the
-    teacher's opinion of what the student writes"""
+    """Teacher: a model folder, a .gguf file, a hub name, world (ships with the package), or none (with the gate
+    never)."""
     student: str = "world"
-    """a model folder, a .gguf file, a hub name, or world"""
+    """Student: a model folder, a .gguf file, a hub name, or world (ships with the package)."""
     rules: RuleOptions = RuleOptions()
     budget: Budget = Budget()
     prompting: Prompting = field(default_factory=Prompting)
     soft_targets: Annotated[int | None, whole(1, 1000)] = None
-    """keep, for every token, so many of the likeliest ids of each model with both models' log-probabilities: what a
-    distillation trains on (ownwords export --soft-targets); the plan tells the bytes"""
+    """Likeliest ids to keep per token and model, with both models' log-probabilities, for distillation."""
     seed: Seed = 0
-    """the same seed makes the same traces, whatever the batch and however often the run was interrupted; in 16 bits
-    rounding depends on the batch, and may decide otherwise"""
+    """Seed of all draws; the same seed makes the same traces at any batch size (but for rounding in 16 bits)."""
     checking: Checking = Checking()
 
     engine: str = LOCAL
-    """what runs the models: local, or the name of an engine that another package brings"""
+    """Engine that runs the models: local, or the name of an installed one."""
     engine_options: dict[str, Any] = field(default_factory=dict)
-    """options of an engine of another package, as --engine-options.url http://localhost:8000"""
+    """Options of another engine than local, such as --engine-options.url http://localhost:8000."""
     local: LocalOptions = LocalOptions()
 
     def __post_init__(self) -> None:

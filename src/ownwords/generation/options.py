@@ -18,20 +18,19 @@ class Source(Group):
     """The problems."""
 
     problems: str = "world"
-    """a .jsonl, .json, .csv, .tsv or .parquet file, hf:NAME,split=train,config=main,revision=... (a data set of the hub
-    or a local folder), gym:TASK,size=100,seed=0 (reasoning-gym), or world:size=300,seed=0 (held-out problems of the
-    small world)"""
+    """Problems to attempt: a .jsonl, .json, .csv, .tsv or .parquet file, hf:NAME,split=train, gym:TASK,size=100,seed=0,
+    or world:size=300,seed=0."""
     question_field: str | None = None
-    """the column of the question, if its name does not tell; a.b for the field b inside of the field a"""
+    """Column of the question, if its name does not tell; a.b is field b inside field a."""
     answer_field: str | None = None
-    """the column of the reference answer, if its name does not tell"""
+    """Column of the reference answer, if its name does not tell."""
     skip_bad_rows: Annotated[bool, FREE] = False
-    """leave out the rows that cannot be read instead of stopping; the plan counts them"""
+    """Leave out rows that cannot be read, and count them in the plan."""
     check_overlap: Annotated[tuple[str, ...], FREE] = ()
-    """benchmarks (files, or what --problems takes) that no problem should be in: the plan counts those that share 13
-    words in a row; the known ones below the folder in OWNWORDS_DATA are looked at without being named"""
+    """Benchmarks that may share 13 words in a row with a problem, which the plan counts (those below OWNWORDS_DATA are
+    always looked at)."""
     limit: Annotated[CountOrNone, FREE] = None
-    """take the first N problems only"""
+    """Take only the first N problems."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,11 @@ class SamplingOptions:
     """How a model's distribution is shaped before it is drawn from; what is not given comes from the preset."""
 
     temperature: Annotated[float | None, real("0 (greedy) or a number", 0, 1000)] = None
-    """0 takes the likeliest token [preset: 0.7]"""
+    """Sampling temperature; 0 takes the likeliest token. [preset: 0.7]"""
     top_p: Annotated[float | None, real("a share", 0, 1, above=True)] = None
-    """keep the likeliest tokens up to this mass; 1 keeps all [preset: 0.95]"""
+    """Keep the likeliest tokens up to this probability mass; 1 keeps all. [preset: 0.95]"""
     top_k: Annotated[int | None, whole()] = None
-    """keep this many tokens; 0 keeps all [preset: 0]"""
+    """Keep the N likeliest tokens; 0 keeps all. [preset: 0]"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +50,19 @@ class RuleOptions(Group):
     """Who writes each token."""
 
     preset: Annotated[Literal["default", "paper-text", "paper-script"], FREE] = "default"
-    """values for gate, proposals and sampling; what is given beside it wins"""
+    """Preset of gate, proposals and sampling; options given beside it win."""
     gate: str | None = None
-    """what the student lets through: threshold:0.01, rank:20, minp:0.05, ens:2, ratio, always (plain teacher traces),
-    never (the student's own rollouts), or several joined by +"""
+    """Test that a proposal must pass: threshold:0.01, rank:20, minp:0.05, ens:2, ratio, always, never, or several
+    joined by +. [preset: threshold:0.01]"""
     gate_sees: Literal["raw", "shaped"] = "raw"
-    """the probabilities that the gate looks at"""
+    """Student probabilities that the gate reads: raw, or shaped by the student's sampling."""
     proposals: Annotated[float | None, whole(1, word="inf")] = None
-    """how often the teacher may propose before the student takes over (inf: no limit)"""
+    """Proposals by the teacher per token before the student writes its own; inf for no limit. [preset: 1]"""
     teacher_sampling: SamplingOptions = SamplingOptions()
     student_sampling: SamplingOptions = SamplingOptions()
     spelled: Literal["student", "product"] = "student"
-    """tokens of the student that the teacher spells with several of its own: only the student writes them, or the
-    teacher proposes them too, with the product of its probabilities along the spelling (then without drafts)"""
+    """Writer of a student token that the teacher spells with several of its own: the student alone, or also the teacher
+    by the product of its probabilities (without drafts)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +70,18 @@ class Budget(Group):
     """How much is made, and when an attempt is given up."""
 
     attempts: Annotated[int, whole(1, MOST), FREE] = 4
-    """so many attempts at each problem"""
+    """Attempts at each problem."""
     until_correct: Annotated[int | None, whole(1, MOST), FREE] = None
-    """in place of --attempts: attempt a problem until so many of its attempts are correct"""
+    """Correct attempts to collect per problem, in place of a fixed number of attempts."""
     max_attempts: Annotated[int, whole(1, MOST), FREE] = 16
-    """with --until-correct: give a problem up after so many attempts"""
+    """Maximum attempts per problem when correct ones are collected."""
     max_tokens: MaxTokens = 1024
-    """the most tokens of an attempt, its forced opening included"""
+    """Maximum tokens per attempt, including the forced opening."""
     max_fallback: ShareAbove0 = 0.5
-    """give an attempt up when the student has written so many of its tokens that their share cannot come back under
-    this; 1 gives none up, and is what --gate never works with"""
+    """Maximum share of tokens written by the student; an attempt bound to exceed it is given up, and 1 gives up
+    none."""
     repetition_window: Annotated[int, whole()] = 256
-    """give an attempt up when its last N tokens repeat themselves; 0 gives none up for that"""
+    """Give up an attempt when its last N tokens repeat themselves; 0 never does."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -100,20 +99,20 @@ class Prompting(Group):
     """What the models read before they write."""
 
     system: str = SYSTEM_PROMPT
-    """the system prompt of both models; empty for none"""
+    """System prompt of both models; empty for none."""
     teacher_system: str | None = None
-    """a system prompt for the teacher alone, if it is to read another one than the student"""
+    """System prompt of the teacher, if it differs from the student's."""
     opening: str | None = None
-    """forced start of every completion: as the student's template opens it, or <think> and a line break where its
-    tokenizer has the tags; empty for none"""
+    """Forced start of every completion; empty for none. [default: as the student's template opens it, or <think> if its
+    tokenizer has the tags]"""
     think: tuple[str, str] = THINK
-    """the tags around the thinking, the opening one and the closing one"""
+    """Tags around the thinking: the opening and the closing one."""
     template_kwargs: dict[str, Any] = field(default_factory=dict)
-    """variables of the chat templates, as --template-kwargs.thinking true; both models' get them"""
+    """Variables of both chat templates, such as --template-kwargs.thinking true."""
     privileged: Annotated[Literal["answer", "solution"] | None, FREE] = None
-    """show the teacher, not the student, the reference answer or the worked solution"""
+    """Show the teacher, but not the student, the reference answer or the worked solution."""
     privileged_when: Annotated[Literal["always", "unsolved"], FREE] = "always"
-    """at every problem, or only where all attempts without it have failed"""
+    """Problems with a privileged teacher: all, or those that no attempt without one has solved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +120,16 @@ class Checking(Group):
     """How answers are found and judged."""
 
     answer_from: Literal["boxed", "any"] = "boxed"
-    """where an answer is looked for: the last \\boxed{}, or, in a text without one, any way of stating it"""
+    """Place of the final answer: the last \\boxed{}, or any way of stating it if there is no box."""
     check_workers: Annotated[Processes, FREE] = 1
-    """processes that check answers"""
+    """Processes that check answers."""
     check_deadline: Annotated[Deadline, FREE] = 5.0
-    """an answer that takes the checker longer gets the verdict timeout; seconds"""
+    """Maximum seconds to check an answer; a longer check gets the verdict timeout."""
     judge_url: Annotated[str | None, FREE] = None
-    """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (questions and answers are
-    sent there), as http://localhost:8000/v1"""
+    """OpenAI-compatible endpoint to ask when the rules reach no verdict, such as http://localhost:8000/v1 (it receives
+    questions and answers)."""
     judge_model: str | None = None
-    """the name that the model has at --judge-url"""
+    """Name of the model at the judge's endpoint."""
 
     def __post_init__(self) -> None:
         if (self.judge_url is None) != (self.judge_model is None):

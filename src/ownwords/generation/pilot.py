@@ -18,7 +18,7 @@ import torch
 
 from ownwords.engines.engine import Pair
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
+from ownwords.generation.forecast import Arm, Forecast, Outcome, forecast, suggest
 from ownwords.generation.prepare import Prepared, prepare
 from ownwords.generation.progress import Progress
 from ownwords.generation.run import generate
@@ -29,7 +29,7 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
 from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
-from ownwords.traces.summary import Summary, summarise
+from ownwords.traces.summary import Summary, pass_at_k, summarise
 
 GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
 PROBLEMS = 20
@@ -72,7 +72,7 @@ def run_pilot(
     gates = list(dict.fromkeys(str(parse_gate(gate)) for gate in gates))
     if size < 2:
         raise ValueError(f"{size} problems, expected at least 2: an interval needs to see how problems differ")
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     if config.run.exists():
         raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
     prepared = prepare(config)
@@ -197,8 +197,8 @@ def measure(arm: Prepared[GenerateConfig], whole: GenerateConfig, blocks_I5: np.
             made, tokens, correct = len(attempts), sum(n for n, _ in attempts), sum(right for _, right in attempts)
             lengths += [n for n, _ in attempts]
             if scales(whole):
-                k = whole.attempts
-                outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
+                k = whole.budget.attempts
+                outcomes.append(Outcome(tokens * k / made, k, pass_at_k(made, correct, k)))
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ownwords.answers.judge import is_language
+from ownwords.configuration import FieldError
 from ownwords.generation.config import GenerateConfig
 from ownwords.problems.overlap import benchmarks_at_hand, overlapping
 from ownwords.problems.sources import load_problems
@@ -36,10 +37,17 @@ def read_problems(config: GenerateConfig) -> tuple[list[Problem], dict[str, str]
         remarks["letters"] = f"{letters} of {len(problems)} references are a letter, and no options are known for them"
     found = []
     for name in dict.fromkeys([*config.source.check_overlap, *benchmarks_at_hand()]):
-        hits = overlapping(problems, load_problems(name))
+        hits = overlapping(problems, _benchmark(name))
         if hits or name in config.source.check_overlap:
             first = f" (first: {hits[0].id})" if hits else ""
             found.append(f"{len(hits)} of {len(problems)} share 13 words with {'/'.join(Path(name).parts[-2:])}{first}")
     if found:
         remarks["overlap"] = "; ".join(found)
     return problems, remarks
+
+
+def _benchmark(name: str) -> list[Problem]:
+    try:
+        return load_problems(name, advice="mend them")
+    except FieldError as error:
+        raise error.renamed(problems="check_overlap") from error

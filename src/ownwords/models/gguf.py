@@ -82,7 +82,7 @@ def converted(path: str, what: str) -> Path:
         raise ValueError(
             f"{what} is a GGUF file, which takes the package {missing.name} to read: pip install 'ownwords[gguf]'"
         ) from missing
-    check_folder(copies, "OWNWORDS_CACHE")
+    check_folder(copies, field="OWNWORDS_CACHE")
     copies.mkdir(parents=True, exist_ok=True)
     with _alone(copies / "lock"):
         if _whole(copy):  # another process made it while we waited

@@ -1,8 +1,4 @@
-"""A scores directory as a trace set: what a student thinks of each token, and nothing of who wrote it.
-
-The records are those of a run with the unknown left unknown: teacher's probabilities and pass mass are NaN, and no
-attempt says how it ended.
-"""
+"""A scores directory as a trace set: what a student thinks of each token, and nothing of who wrote it."""
 
 from __future__ import annotations
 
@@ -12,16 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from ownwords.models.load import load_tokenizer
 from ownwords.records.problem import Problem
 from ownwords.records.trace import Trace
 from ownwords.reports.source import Source, decoder
-from ownwords.rsd.columns import FORCED, TEACHER
 from ownwords.suitability.score import all_scores
-from ownwords.suitability.stored import Scores
+from ownwords.suitability.stored import Scores, token_columns
 
 GROUPS = 32
 """row groups that are held while problems are picked out of them"""
@@ -86,23 +80,7 @@ class _Table:
             yield from sorted((self._trace(*place) for place in self.places[one]), key=lambda trace: trace.attempt)
 
     def _trace(self, group: int, row: int) -> Trace:
-        cells = {name: self.group(group)[name][row] for name in self.file.schema_arrow.names}
-        token_ids, prompt_ids, scored, surprisal, rank = (
-            np.array(cells[name].as_py()) for name in ("token_ids", "prompt_ids", "scored", "surprisal", "rank")
-        )
-        unknown = np.full(len(token_ids), np.nan)
-        return Trace(
-            problem_id=cells["problem_id"].as_py(),
-            attempt=cells["attempt"].as_py(),
-            prompt_ids=prompt_ids,
-            token_ids=token_ids,
-            source=np.where(scored == 1, TEACHER, FORCED),
-            teacher_logprob=unknown,
-            student_logprob=-surprisal,
-            student_rank=rank,
-            pass_mass=unknown,
-            refused_id=np.full(len(token_ids), -1),
-            refused_prob=np.zeros(len(token_ids)),
-            finish_reason="stop",  # not known, and not shown
-            verdict=self.rows[cells["trace"].as_py()]["verdict"],
-        )
+        table = self.group(group)
+        number, problem_id, attempt = (table[name][row].as_py() for name in ("trace", "problem_id", "attempt"))
+        verdict = self.rows[number]["verdict"]
+        return Trace(problem_id, attempt, verdict=verdict, **token_columns(table, row))

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import STUDENT
 from ownwords.suitability.kinds import KINDS, STEP_CLASSES, step_class, token_kinds
 from ownwords.suitability.pieces import BLANK_LINE, steps
 from ownwords.suitability.refusals import Pieces, Refusals
-from ownwords.suitability.score import Tokens, all_scores
-from ownwords.suitability.views import View
+from ownwords.suitability.score import Counted, all_scores
 
 SURE = 0.5
 """a model is sure of a token from this probability on"""
@@ -31,7 +32,7 @@ Rows = list[dict[str, Any]]
 
 
 def analyse(
-    views: Iterable[View], pieces: Pieces, special_ids: Iterable[int], threshold: float = 0.01, pairs: int = 15
+    traces: Iterable[Tokens], pieces: Pieces, special_ids: Iterable[int], threshold: float = 0.01, pairs: int = 15
 ) -> dict[str, Rows]:
     """Title -> rows of a table. `pieces`: what each id adds to the text; `special_ids`: ids that are no text; `pairs`:
     how many of the most frequent refusals to list.
@@ -44,25 +45,25 @@ def analyse(
     kinds, firsts, places, classes, agreement = (_Sums() for _ in range(5))
     step_counts: Counter[str] = Counter()
     refusals: Refusals | None = None
-    for view in views:
-        if not view.free.any():
+    for tokens in traces:
+        free = tokens.free
+        if tokens.student_logprob is None or not free.any():  # the student has not read it
             continue
-        text = pieces(view.token_ids)
-        kind_T = token_kinds(text, np.isin(view.token_ids, special))
+        text = pieces(tokens.token_ids)
+        kind_T = token_kinds(text, np.isin(tokens.token_ids, special))
         step_T = steps(text, BLANK_LINE)
         class_T, of_steps = _step_classes(text, step_T)
         step_counts.update(of_steps)
-        free = view.free
-        columns = _columns(view, threshold, step_T)[:, free]
+        columns = _columns(tokens, threshold, step_T)[:, free]
         kinds.add(KINDS, kind_T[free], columns)
         first = np.diff(step_T[free], prepend=-1) > 0
         firsts.add([FIRST], np.zeros(first.sum(), int), columns[:, first])
         places.add(PLACES, np.arange(free.sum()) * len(PLACES) // free.sum(), columns)
         classes.add(STEP_CLASSES, class_T[free], columns)
-        if view.written is not None:
+        if tokens.teacher_logprob is not None:  # of a run, which knows who wrote it
             refusals = refusals or Refusals()
-            refusals.add(view, text, kind_T, pieces, special)
-            teacher, student = (np.exp(x[free]) >= SURE for x in (view.written.teacher_logprob, -view.surprisal))
+            refusals.add(tokens, text, kind_T, pieces, special)
+            teacher, student = (np.exp(x[free]) >= SURE for x in (tokens.teacher_logprob, tokens.student_logprob))
             agreement.add(AGREEMENT, np.where(teacher, np.where(student, 0, 1), np.where(student, 2, 3)), columns)
     if not kinds.of:
         raise ValueError("there are no traces to look at: expected a run or scores directory that holds some")
@@ -114,14 +115,15 @@ def token_scores() -> list[str]:
     return [name for name, score in all_scores().items() if score.of_token]
 
 
-def _columns(view: View, threshold: float, step_T: np.ndarray) -> np.ndarray:
+def _columns(tokens: Tokens, threshold: float, step_T: np.ndarray) -> np.ndarray:
     """(K, T): one, below the threshold, what each of `token_scores` is a mean of, written by the student."""
-    one = np.ones(len(view.free))
-    student = 0 * one if view.written is None else view.written.by_student
+    one, entropy_T = np.ones(len(tokens.token_ids)), tokens.student_entropy
     unknown = np.full(len(one), np.nan)
-    tokens = Tokens(view.surprisal, view.rank, unknown if view.entropy is None else view.entropy, step_T)
-    scores = [score.of_token(tokens) for score in all_scores().values() if score.of_token]
-    return np.stack([one, view.surprisal > -math.log(threshold), *scores, student])
+    counted = Counted(
+        tokens.surprisal, tokens.column("student_rank"), unknown if entropy_T is None else entropy_T, step_T
+    )
+    scores = [score.of_token(counted) for score in all_scores().values() if score.of_token]
+    return np.stack([one, tokens.surprisal > -math.log(threshold), *scores, tokens.by(STUDENT)])
 
 
 def _step_classes(text: list[str], step_T: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -171,13 +171,10 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
         table_rows = [{**row, **asdict(choice), "by": rule.by} for row, choice in zip(rows, choices, strict=True)]
         pq.write_table(pa.Table.from_pylist(table_rows, schema=CHOICE_SCHEMA), chosen)
         with table(SFT_SCHEMA, parquet, jsonl) as write:
-            pairs = zip(rows, choices, strict=True)
-            tokens = (row for one in scored for row in one.tokens(["trace", "prompt_ids", "token_ids", "scored"]))
-            for (row, choice), ids in zip(pairs, tokens, strict=True):
-                assert row["trace"] == ids["trace"]
+            traces = (tokens for one in scored for tokens in one.tokens())
+            for row, choice, tokens in zip(rows, choices, traces, strict=True):
                 if choice.chosen:
                     told_of = {name: row[name] for name in ("problem_id", "attempt", "source")} | {"why": choice.why}
-                    learned = to_learn(ids["prompt_ids"], ids["token_ids"], ids["scored"].astype(bool))
-                    write(told_of | learned)
+                    write(told_of | to_learn(tokens))
         told.write((json.dumps(summary, indent=2) + "\n").encode())
     return summary

@@ -20,7 +20,7 @@ ENS_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Counted:
     """The T tokens of a trace that count, at temperature 1; in `analyse`, those of any group."""
 
     surprisal: np.ndarray
@@ -41,7 +41,7 @@ class Tokens:
 
 
 def ens(surprisals_T: np.ndarray, entropies_T: np.ndarray) -> np.ndarray:
-    """See `Tokens.ens`."""
+    """See `Counted.ens`."""
     return surprisals_T.astype(np.float64) / (entropies_T.astype(np.float64) + ENS_EPSILON)
 
 
@@ -81,13 +81,13 @@ class Score:
     name: str
     label: str
     """what people read"""
-    of_trace: Callable[[Tokens], float | None]
+    of_trace: Callable[[Counted], float | None]
     """of at least one token; None if it has no such score"""
     of_set: Callable[[TraceSet], float] | None = None
     """None: the mean over traces"""
     better: Literal["lower", "higher"] = "lower"
     """what suits the student better, so what `select --by` takes first"""
-    of_token: Callable[[Tokens], np.ndarray] | None = None
+    of_token: Callable[[Counted], np.ndarray] | None = None
     """(T): what the score is a mean of, if there is such a thing; `analyse` then tells it by kind of token"""
     form: str = "{:.3f}"
     note: str = ""

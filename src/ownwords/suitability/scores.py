@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ownwords.suitability.score import Score, Tokens, TraceSet, all_scores, per_token
+from ownwords.suitability.score import Counted, Score, TraceSet, all_scores, per_token
 
 RANK_CLIP = 100
 """r_max of the Rank-Surprisal Ratio (arXiv 2601.14249)"""
@@ -126,8 +126,8 @@ def trace_scores(
     steps_T: np.ndarray,
     local_T: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """All scores that a trace has. T is at least 1. `local_T`: see `Tokens.local`."""
-    tokens = Tokens(surprisals_T, ranks_T, entropies_T, steps_T, local_T)
+    """All scores that a trace has. T is at least 1. `local_T`: see `Counted.local`."""
+    tokens = Counted(surprisals_T, ranks_T, entropies_T, steps_T, local_T)
     found = ((name, score.of_trace(tokens)) for name, score in all_scores().items())
     return {name: float(value) for name, value in found if value is not None}
 

@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from ownwords.engines.threads import cores
+from ownwords.io.changes import changes
 from ownwords.io.children import end_with
 from ownwords.io.files import folder, locked, plain_errors, replacing, undone
 from ownwords.io.paths import check_folder, foreign
@@ -62,7 +63,7 @@ def score(
     marks = fit.marks(student.tokenizer, config.think)
     out = config.out
     made = [out / name for name in ("config.yaml", "versions.json", "parts")]
-    with plain_errors(out), folder(out), locked(out, "--out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
+    with plain_errors(out), folder(out), locked(out, field="out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
         _claim(out, settings, versions)
         if (config.out / "summary.json").is_file():
             return stored.Scores.read(config.out).summary
@@ -117,10 +118,8 @@ def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> Non
             made_with.write((json.dumps(versions, indent=2) + "\n").encode())
     old = stored.read_config(path)
     keys = [key for key in settings if key not in NOT_IDENTITY]
-    if changed := [f"{key}: {old.get(key)} -> {settings[key]}" for key in keys if old.get(key) != settings[key]]:
-        raise ValueError(
-            f"{out} was made with other settings: {'; '.join(changed)}. Name another --out, or use the old"
-        )
+    if changed := changes({key: old.get(key) for key in keys}, {key: settings[key] for key in keys}):
+        raise ValueError(f"{out} was made with other settings: {changed}. Name another --out, or use the old")
 
 
 def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:

@@ -37,6 +37,8 @@ import yaml
 
 from ownwords.io.files import plain_errors, replacing
 from ownwords.io.paths import read_json, read_text
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import FORCED, UNKNOWN
 from ownwords.suitability.score import all_scores, ens
 from ownwords.suitability.scores import set_scores
 from ownwords.traces import fit
@@ -104,9 +106,7 @@ def _ens(part: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
     """(source, entropy-normalised surprisal of the scored tokens) of every trace with scores."""
     for row in range(part.num_rows):
         if not part["skipped"][row].as_py():
-            surprisal, entropy, scored = (
-                part[name][row].values.to_numpy(zero_copy_only=False) for name in ("surprisal", "entropy", "scored")
-            )
+            surprisal, entropy, scored = (_array(part[name][row]) for name in ("surprisal", "entropy", "scored"))
             counts = scored.astype(bool)
             yield part["source"][row].as_py(), ens(surprisal[counts], entropy[counts]).astype(np.float32)
 
@@ -115,7 +115,7 @@ def _at_marks(part: pa.Table, marks: dict[str, int]) -> Iterator[tuple[str, floa
     """(name, surprisal) of every end of turn and closing tag that counts."""
     for row in range(part.num_rows):
         if not part["skipped"][row].as_py():
-            ids, surprisal, scored = (_value(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
+            ids, surprisal, scored = (_array(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
             for name, mark in marks.items():
                 at = fit.place(name, mark, ids)
                 if at is not None and scored[at]:
@@ -171,17 +171,29 @@ class Scores:
         """The rows of scores.parquet."""
         return pq.read_table((self.path / "scores.parquet").absolute()).to_pylist()
 
-    def tokens(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of tokens.parquet, lists as arrays; holds one row group."""
+    def tokens(self) -> Iterator[Tokens]:
+        """The rows of tokens.parquet; holds one row group."""
         with pq.ParquetFile((self.path / "tokens.parquet").absolute()) as file:
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns)
+                table = file.read_row_group(group)
                 for row in range(table.num_rows):
-                    yield {name: _value(table[name][row]) for name in table.column_names}
+                    yield Tokens(**token_columns(table, row))
 
 
-def _value(cell: pa.Scalar) -> Any:
-    return cell.values.to_numpy(zero_copy_only=False) if isinstance(cell, pa.ListScalar) else cell.as_py()
+def token_columns(table: pa.Table, row: int) -> dict[str, Any]:
+    """A row of tokens.parquet as the columns of a `Tokens`. A set does not tell who wrote a token, only which were
+    forced; a trace that was skipped lacks what the student thinks."""
+    cells = {name: _array(table[name][row]) for name in TOKEN_SCHEMA.names if name not in dict(_KEY)}
+    source = np.where(cells["scored"] == 1, UNKNOWN, FORCED)
+    known = {"prompt_ids": cells["prompt_ids"], "token_ids": cells["token_ids"], "source": source}
+    if len(cells["surprisal"]):
+        known |= {"student_logprob": -cells["surprisal"], "student_rank": cells["rank"]}
+        known |= {"student_entropy": cells["entropy"], "step": cells["step"]}
+    return known
+
+
+def _array(cell: pa.ListScalar) -> np.ndarray:
+    return np.asarray(cell.values.to_numpy(zero_copy_only=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:

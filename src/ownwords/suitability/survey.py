@@ -14,7 +14,7 @@ from ownwords.models.load import load_tokenizer
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed, check
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 
 BLOCK_BATCHES, BLOCK_TRACES = 8, 256
 """A block is about so many batches of tokens, or so many traces."""
@@ -100,7 +100,7 @@ def blocks(config: ScoreConfig, found: Survey) -> Iterator[list[tuple[int, Membe
 def _content(member: Member) -> bytes:
     trace = member.trace
     if isinstance(trace, IdTrace):
-        return trace.prompt_ids.tobytes() + trace.token_ids.tobytes() + trace.scored.tobytes()
+        return trace.tokens.ids.tobytes() + trace.tokens.free.tobytes()
     return repr((trace.prompt, trace.thinking, trace.answer)).encode(errors="surrogatepass")
 
 
@@ -108,13 +108,13 @@ def _size(member: Member) -> float:
     """About how many tokens a trace has."""
     trace = member.trace
     if isinstance(trace, IdTrace):
-        return len(trace.prompt_ids) + len(trace.token_ids)
+        return len(trace.tokens.ids)
     return (len(trace.question) + len(trace.thinking or "") + len(trace.answer)) / LETTERS_PER_TOKEN
 
 
 def _other_tokenizer(config: ScoreConfig) -> bool:
     """Whether a run's ids mean other tokens than the student's."""
-    if not (Path(config.traces) / "traces.sqlite").is_file():
+    if not is_run(Path(config.traces)):
         return False
     with Store.read(Path(config.traces)) as store:
         theirs = store.config["student"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ownwords.models.load import Loaded
-from ownwords.training.config import TrainConfig
+from ownwords.training.config import TrainConfig, given
 from ownwords.training.dataset import TrainingSet
 
 PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
@@ -31,12 +31,12 @@ class Prepared:
 
     @property
     def steps_per_epoch(self) -> int:
-        micro_batches = math.ceil(len(self.data.rows) / (self.config.recipe.micro_batch * self.processes))
-        return math.ceil(micro_batches * self.config.recipe.micro_batch * self.processes / self.config.recipe.batch)
+        at_once = given(self.config.recipe.micro_batch) * self.processes
+        return math.ceil(math.ceil(len(self.data.rows) / at_once) * at_once / given(self.config.recipe.batch))
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.config.recipe.epochs * self.steps_per_epoch)
+        return math.ceil(given(self.config.recipe.epochs) * self.steps_per_epoch)
 
     @property
     def record(self) -> dict[str, Any]:
