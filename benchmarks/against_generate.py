@@ -45,7 +45,7 @@ def by_generate(prepared, batch: int) -> tuple[float, int]:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in group])
         out = model.generate(
             ids, attention_mask=mask, do_sample=True, temperature=0.7, top_p=0.95, top_k=0,
-            max_new_tokens=prepared.config.max_tokens, eos_token_id=end, pad_token_id=pad,
+            max_new_tokens=prepared.config.budget.max_tokens, eos_token_id=end, pad_token_id=pad,
         )[:, width:]  # fmt: skip
         ended = (out == end).int().cumsum(-1).cumsum(-1) <= 1  # up to and with the first end
         tokens += int(ended.sum())

@@ -23,7 +23,7 @@ options = parser.parse_args()
 runs = {}
 with tempfile.TemporaryDirectory() as folder:
     for batch in (1, 7, 64):
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=Path(folder) / str(batch), problems=f"world:size={options.problems},seed=6", gate=options.gate,
             attempts=options.attempts, batch=batch, max_tokens=400,
         )  # fmt: skip

@@ -31,7 +31,7 @@ def machine() -> str:
 
 def pair(teacher: str = "world", student: str = "world", size: int = 64, **settings) -> Prepared:
     """A teacher and a student with `size` held-out problems, nothing written to disk."""
-    config = GenerateConfig(
+    config = GenerateConfig.of(
         run=Path("unused"), problems=f"world:size={size},seed=77", teacher=teacher, student=student, **settings
     )
     return prepare(config)
@@ -58,7 +58,7 @@ def decode(prepared: Prepared, batch: int, draft_length: int | None, attempts: i
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
         batch, prepared.capacity, draft_length,
     )  # fmt: skip
-    each, n = prepared.config.attempts, len(prepared.problems)
+    each, n = prepared.config.budget.attempts, len(prepared.problems)
     todo = [_request(prepared, prepared.problems[i // each % n], i // (each * n) * each + i % each)
             for i in range(attempts)]  # fmt: skip
     finished: list[Finished] = []

@@ -73,7 +73,7 @@ def theirs(prepared: Prepared, folder: Path) -> tuple[float, dict[str, tuple[str
         "generation_kwargs": {
             "until": [tokenizer.eos_token],
             "do_sample": False,
-            "max_gen_toks": prepared.config.max_tokens - len(forced),
+            "max_gen_toks": prepared.config.budget.max_tokens - len(forced),
         },
     }
     results = lm_eval.simple_evaluate(
@@ -115,7 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = EvalConfig(
+        config = EvalConfig.of(
             run=folder / "run", benchmark=options.benchmark, model=options.model, model_device="cpu",
             model_dtype="float32", greedy=True, max_tokens=options.max_tokens, repetition_window=0,
         )  # fmt: skip

@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from common import machine
@@ -37,7 +36,7 @@ options = parser.parse_args()
 
 
 def trial(seed: int, folder: Path) -> dict[str, dict]:
-    config = GenerateConfig(
+    config = GenerateConfig.of(
         run=folder / "pilot", problems=f"world:size={options.problems},seed={100 + seed}", seed=seed,
         attempts=options.attempts, batch=options.batch, max_tokens=options.max_tokens,
     )  # fmt: skip
@@ -46,7 +45,7 @@ def trial(seed: int, folder: Path) -> dict[str, dict]:
     chosen = next(i for i, arm in enumerate(pilot.arms) if arm.gate == pilot.suggested)
     prediction = pilot.forecasts[chosen]
     last: list[Progress] = []
-    run = prepare(replace(config, run=folder / "run", gate=pilot.suggested))
+    run = prepare(config.changed(run=folder / "run", gate=pilot.suggested))
     times: list[float] = []
 
     def tell(progress: Progress) -> None:

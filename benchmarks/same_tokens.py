@@ -23,7 +23,7 @@ options = parser.parse_args()
 runs = {}
 with tempfile.TemporaryDirectory() as folder:
     for d in (0, 1, 3, 6, "auto"):
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=Path(folder) / str(d), problems=f"world:size={options.problems},seed=6", gate=options.gate,
             attempts=options.attempts, draft_length=d, max_tokens=400,
         )  # fmt: skip

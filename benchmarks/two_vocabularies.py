@@ -26,7 +26,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from ownwords.generation.config import GenerateConfig, SamplingOptions
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.options import SamplingOptions
 from ownwords.generation.run import Prepared, generate, prepare
 from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
@@ -94,7 +95,7 @@ def main() -> None:
                 save(folder / name, Path(options.data) / "tokenizers_qwen", name)
         plain = SamplingOptions(temperature=1.0, top_p=1.0, top_k=0)
         prepared = prepare(
-            GenerateConfig(
+            GenerateConfig.of(
                 run=folder / "run",
                 teacher=str(folder / "qwen2.5"),
                 student=str(folder / "qwen3"),

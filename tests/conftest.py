@@ -43,7 +43,7 @@ def data() -> Path:
 
 def make(folder: Path, **settings) -> tuple[Prepared, list[Trace]]:
     """Generate into a run directory; the prepared run and its traces."""
-    prepared = prepare(GenerateConfig(run=folder, **settings))
+    prepared = prepare(GenerateConfig.of(run=folder, **settings))
     assert generate(prepared)
     with Store.read(folder) as store:
         return prepared, list(store.traces())

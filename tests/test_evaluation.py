@@ -45,7 +45,7 @@ def checker() -> Iterator[Checker]:
 
 def evaluate(checker: Checker, run: Path, **settings) -> dict:
     """An evaluation, and its scores."""
-    assert generate(prepare(EvalConfig(run=run, **settings)))
+    assert generate(prepare(EvalConfig.of(run=run, **settings)))
     with Store.read(run) as store:
         return score(store, checker)
 
@@ -95,7 +95,7 @@ def test_every_answer_is_stored_and_the_scores_are_their_counts(sampled):
 def test_one_model_writes_what_it_writes_under_a_gate_that_never_opens(sampled, tmp_path):
     """An evaluation has no teacher; its answers are those of `ownwords generate --gate never`, token by token."""
     settings = dict(problems="world:size=12,seed=8", teacher="student", gate="never", max_tokens=100)
-    student = prepare(EvalConfig(run=tmp_path / "unused", **WORLD)).student
+    student = prepare(EvalConfig.of(run=tmp_path / "unused", **WORLD)).student
     student.model.save_pretrained(tmp_path / "student")
     student.tokenizer.save_pretrained(tmp_path / "student")
     _, rollouts = make(tmp_path / "rollouts", **{**settings, "teacher": str(tmp_path / "student")})
@@ -182,12 +182,12 @@ def test_two_runs_are_compared_on_what_both_have(sampled, greedy, checker, tmp_p
 
 def test_problems_that_the_model_was_trained_on_can_be_left_out(sampled, tmp_path):
     config = dict(run=tmp_path / "new", exclude=sampled[0], max_tokens=100)
-    prepared = prepare(EvalConfig(**config, benchmark="world:size=14,seed=8"))
+    prepared = prepare(EvalConfig.of(**config, benchmark="world:size=14,seed=8"))
     with Store.read(sampled[0]) as store:
         assert len(prepared.problems) == 2 and not set(store.problems()) & {p.id for p in prepared.problems}
     assert prepared.remarks == {"left out": f"12 problems that {sampled[0]} has"}
     with pytest.raises(ValueError, match="has all problems of world:size=12,seed=8"):
-        prepare(EvalConfig(**config, benchmark="world:size=12,seed=8"))
+        prepare(EvalConfig.of(**config, benchmark="world:size=12,seed=8"))
 
 
 def test_problems_of_one_template_are_resampled_together():
@@ -357,7 +357,7 @@ def test_lm_evaluation_harness_agrees(tmp_path):
     """The same prompts, greedy: the same texts, and the same verdicts but where a text comparison is too strict."""
     from lm_eval_crosscheck import gap, ours, text_of, theirs
 
-    config = EvalConfig(
+    config = EvalConfig.of(
         run=tmp_path / "run", benchmark="world:size=36,seed=5", model_dtype="float32", greedy=True, max_tokens=200,
         model_device="cpu", repetition_window=0,
     )  # fmt: skip

@@ -11,15 +11,15 @@ import ownwords
 
 ROOT = Path(ownwords.__file__).parent
 LAYERS = (
-    "io", "numbers", "rsd", "records", "models", "chat", "answers", "problems", "engines", "traces", "generation",
-    "suitability", "training", "evaluation", "sharing", "reports", "world", "cli", "__main__",
+    "io", "configuration", "numbers", "rsd", "records", "models", "chat", "answers", "problems", "engines", "traces",
+    "generation", "suitability", "training", "evaluation", "sharing", "reports", "world", "cli", "__main__",
 )  # fmt: skip
 """from the ground up: a package imports from itself and from those before it"""
 UP = {
     ("problems.gym", "world.tasks"),  # the small world's problems, imported if they are asked for
 }
 """arrows that run up, to be taken away"""
-SAME = {"config", "soft"}
+SAME = {"config", "options", "soft"}
 """names that stand for one concept in several packages; modules of `cli` are named after what they command"""
 LONGEST = 300
 

@@ -175,6 +175,6 @@ def test_pilot_on_the_small_world(tmp_path, monkeypatch, capsys):
         assert figures["gates"][gate]["forecast"]["speed"]["low"] > 0
         assert figures["gates"][gate]["forecast"]["extrapolated"] == pytest.approx(1)
     with pytest.raises(ValueError, match="exists already: a pilot is timed"):
-        run_pilot(GenerateConfig(run=run), ["always"], 4, lambda gate, progress: None)
+        run_pilot(GenerateConfig.of(run=run), ["always"], 4, lambda gate, progress: None)
     with pytest.raises(ValueError, match="expected at least 2"):
-        run_pilot(GenerateConfig(run=tmp_path / "other"), ["always"], 1, lambda gate, progress: None)
+        run_pilot(GenerateConfig.of(run=tmp_path / "other"), ["always"], 1, lambda gate, progress: None)

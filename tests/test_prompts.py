@@ -201,7 +201,7 @@ def test_numbers_of_attempts_say_what_was_shown():
     assert [shown_at(a) for a in (0, 999, 1000, 1999, 2000, 2999)] == ["", "", *["answer"] * 2, *["solution"] * 2]
     assert all(first % MOST == 0 for first in PRIVILEGED.values())
     with pytest.raises(ValueError, match="attempts is 1001, expected a whole number from 1 to 1000"):
-        GenerateConfig(run=Path("x"), attempts=1001)
+        GenerateConfig.of(run=Path("x"), attempts=1001)
 
 
 def test_a_run_is_given_a_privileged_teacher_later_and_says_so_in_the_record(tmp_path):
@@ -221,7 +221,7 @@ def test_a_run_is_given_a_privileged_teacher_later_and_says_so_in_the_record(tmp
 
 def test_a_privileged_teacher_at_every_problem():
     always = dict(privileged="answer", run=Path("x"), problems="world:size=3,seed=4", attempts=2)
-    plan = make_plan(prepare(GenerateConfig(**always)), {})
+    plan = make_plan(prepare(GenerateConfig.of(**always)), {})
     assert [attempt for _, attempt in plan.take(9)] == [1000, 1001] * 3 and plan.most_left == 6
 
 
@@ -233,7 +233,7 @@ def test_show_prompts_prints_both_and_what_is_forced(tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit) as exit:
         main()
     assert exit.value.code == 0
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=1,seed=4"))
+    prepared = prepare(GenerateConfig.of(run=tmp_path / "run", problems="world:size=1,seed=4"))
     theirs, ours = prepared.pair(prepared.problems[0].id, 0)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     tokens = {int(row[0]): (row[2], row[4]) for row in rows if len(row) == 5 and row[0].isdigit()}
@@ -322,10 +322,14 @@ def test_variables_of_a_template(tmp_path):
     for name in ("tokenize", "chat_template", "messages", "add_generation_prompt"):
         with pytest.raises(ValueError, match=f"--template-kwargs sets '{name}', expected a variable of the template"):
             make_prompts([PROBLEM], tokenizer, tokenizer, ("", ""), None, THINK, None, {name: "x"})
-    config = GenerateConfig(run=tmp_path, template_kwargs={"thinking": "true", "effort": "low", "n": "3"}).resolved()
-    assert config.template_kwargs == {"thinking": True, "effort": "low", "n": 3} == config.resolved().template_kwargs
-    assert stored_variables(config.flat()) == config.template_kwargs
-    assert not [key for key in GenerateConfig(run=tmp_path).resolved().flat() if key.startswith("template")]
+    config = GenerateConfig.of(run=tmp_path, template_kwargs={"thinking": "true", "effort": "low", "n": "3"}).resolved()
+    assert (
+        config.prompting.template_kwargs
+        == {"thinking": True, "effort": "low", "n": 3}
+        == config.resolved().prompting.template_kwargs
+    )
+    assert stored_variables(config.flat()) == config.prompting.template_kwargs
+    assert not [key for key in GenerateConfig.of(run=tmp_path).resolved().flat() if key.startswith("template")]
 
 
 def test_a_template_that_has_closed_the_thinking_is_not_forced_open():
@@ -440,7 +444,7 @@ def test_a_run_that_answers_at_once(tmp_path):
     pair = dict(problems="world:size=3,seed=4", attempts=1, max_tokens=40)
     pair |= {role: str(tmp_path / role) for role in ("teacher", "student")}
     with pytest.raises(ValueError, match="the student's chat template .* ends the prompt with </think>"):
-        prepare(GenerateConfig(run=tmp_path / "no", **pair))
+        prepare(GenerateConfig.of(run=tmp_path / "no", **pair))
     _, traces = make(tmp_path / "run", **pair, opening="")
     assert [trace.thinking for trace in traces] == [""] * 3 and all(trace.answer_text for trace in traces)
     closing = 924

@@ -61,11 +61,11 @@ def test_the_card_tells_what_the_run_holds(run):
 def test_the_command_of_the_card_makes_the_same_run(run, monkeypatch, tmp_path):
     """Run where models and problems lie under the names that the card tells, it has the digest of the run."""
     from ownwords.cli.app import app
-    from ownwords.generation.config import SCOPE
+    from ownwords.generation.config import GenerateConfig
 
     with Store.read(run) as store:
         words = shlex.split(command(store))
-        config = {k: v for k, v in store.config.items() if k.split(".")[0] not in SCOPE and "weights" not in k}
+        config = {k: v for k, v in store.config.items() if k not in GenerateConfig.free() and "weights" not in k}
     monkeypatch.chdir(run.parent)
     _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     again = json.loads(json.dumps(bound.arguments["config"].resolved().flat()))

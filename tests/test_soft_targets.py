@@ -473,7 +473,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capfd):
         assert code == 2 and message in error and error.count("\n") == 1 and not out.exists()
     assert ended(monkeypatch, capfd, *words, "union")[0] == 0
     with pytest.raises(ValueError, match="soft-targets is 990, the student's tokenizer has 925 ids: take fewer"):
-        prepare(GenerateConfig(run=tmp_path / "many", problems="world:size=1,seed=1", soft_targets=990))
+        prepare(GenerateConfig.of(run=tmp_path / "many", problems="world:size=1,seed=1", soft_targets=990))
 
 
 # --- what people see ------------------------------------------------------------------------------------------------
@@ -497,7 +497,9 @@ def test_the_plan_tells_the_bytes_and_the_report_the_overlap(exported, tmp_path,
 
 
 def test_a_pilot_tells_the_overlap_of_every_gate(tmp_path):
-    config = GenerateConfig(run=tmp_path / "pilot", problems="world:size=4,seed=1", attempts=1, max_tokens=30, batch=4)
+    config = GenerateConfig.of(
+        run=tmp_path / "pilot", problems="world:size=4,seed=1", attempts=1, max_tokens=30, batch=4
+    )
     pilot = run_pilot(config, ["threshold:0.01", "never"], 2, lambda gate, progress: None)
     assert pilot.prepared.config.soft_targets is None
     for overlap, arm in zip(pilot.overlaps, pilot.arms, strict=True):

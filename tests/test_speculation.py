@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from references.position import Position
 from test_rsd_law import FALSE_ALARM, GATES, PROPOSALS, chi_square, enumerated
 
 from ownwords.engines.local import LocalEngine, Request
@@ -23,7 +24,7 @@ from ownwords.rsd.draw import draw
 from ownwords.rsd.noise import COIN, DRAFT, KEEP, attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
-from ownwords.rsd.step import Draft, Rules, Step, draft, kept, mixture_of, positions, teacher_voice, verify
+from ownwords.rsd.step import Draft, Rules, Step, draft, kept, mixture_of, teacher_voice, verify
 
 V, TOKENS = 4, 3
 
@@ -86,7 +87,7 @@ def written(rules: Rules, teacher: Bigram, student: Bigram, u_nT4: torch.Tensor,
             last = drafts[-1].token_B
         if mistake == "stale q":  # the gate looks at the student's distribution of the position before
             stale = [drafts[max(i - 1, 0)].log_q_BV for i in range(d + 1)]
-            drafts = [Draft(one.token_B, log_q, one.log_F_BV) for one, log_q in zip(drafts, stale, strict=True)]
+            drafts = [Draft(one.token_B, log_q, one.log_fallback_BV) for one, log_q in zip(drafts, stale, strict=True)]
         settle = _residual_from_P if mistake == "residual from P" else verify
         steps = [settle(rules, *each, free_n[rows]) for each in zip(logits, drafts, noise, strict=True)]
         token_RD = torch.stack([step.token for step in steps], dim=1)
@@ -107,12 +108,12 @@ def written(rules: Rules, teacher: Bigram, student: Bigram, u_nT4: torch.Tensor,
 
 def _residual_from_P(rules: Rules, logits, drafted: Draft, u, forced) -> Step:
     step = verify(rules, logits, drafted, u, forced)
-    log_p, log_P = teacher_voice(rules, logits)
-    _, mixture = mixture_of(rules, log_p, log_P, drafted.log_q_BV, drafted.log_F_BV)
+    log_p, log_proposal = teacher_voice(rules, logits)
+    _, mixture = mixture_of(rules, log_p, log_proposal, drafted.log_q_BV, drafted.log_fallback_BV)
     at = drafted.token_B[:, None]
-    ratio = (mixture.log_R_BV.gather(-1, at) - mixture.log_F_BV.gather(-1, at))[:, 0].exp()
-    refused = (u[:, COIN] < mixture.A_B) & (u[:, KEEP] >= ratio)
-    token = torch.where(refused, draw(log_P.exp(), u[:, 3]), drafted.token_B)
+    ratio = (mixture.log_passed_BV.gather(-1, at) - mixture.log_fallback_BV.gather(-1, at))[:, 0].exp()
+    refused = (u[:, COIN] < mixture.teacher_share_B) & (u[:, KEEP] >= ratio)
+    token = torch.where(refused, draw(log_proposal.exp(), u[:, 3]), drafted.token_B)
     return Step(token, *(getattr(step, name) for name in list(Step.__dataclass_fields__)[1:]))
 
 
@@ -120,8 +121,9 @@ def joint_law(rules: Rules, teacher: Bigram, student: Bigram) -> np.ndarray:
     """Exact probability of every (source, token) of the first three positions of the propose-up-to-K loop."""
     tables = []
     for last in range(V):
-        _, _, log_P, log_g, mixture = positions(rules, *(model(torch.tensor([last])) for model in (teacher, student)))
-        P, F, g = (x[0].exp().double().numpy() for x in (log_P, mixture.log_F_BV, log_g))
+        at = Position.of(rules, *(model(torch.tensor([last])) for model in (teacher, student)))
+        logs = at.log_proposal_BV, at.mixture.log_fallback_BV, at.log_g_BV
+        P, F, g = (log[0].exp().double().numpy() for log in logs)
         tables.append(enumerated(P / P.sum(), F / F.sum(), g, rules.proposals))
     law = np.zeros((2 * V,) * TOKENS)
     for path in itertools.product(range(2 * V), repeat=TOKENS):
@@ -360,7 +362,7 @@ def test_the_teacher_reads_seldom(tmp_path):
     from ownwords.generation.config import GenerateConfig
     from ownwords.generation.run import _request, prepare
 
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
+    prepared = prepare(GenerateConfig.of(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
     made = LocalEngine(
         prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, 16, prepared.capacity, 4
     )

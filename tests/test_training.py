@@ -57,7 +57,7 @@ def here(tmp_path_factory) -> Path:
 
 def settings(here: Path, out: Path, data: str = "many.jsonl", **other) -> TrainConfig:
     given = dict(data=[str(here / data)], out=out, student=str(here / "student"), preset="world", micro_batch=4)
-    return TrainConfig(**{**given, "batch": 8, "epochs": 2.0, "learning_rate": 3e-3, **other})
+    return TrainConfig.of(**{**given, "batch": 8, "epochs": 2.0, "learning_rate": 3e-3, **other})
 
 
 def trained(config: TrainConfig, tell=lambda progress: None) -> Prepared:
@@ -272,7 +272,7 @@ def run(tmp_path_factory) -> Path:
 
 def test_the_trained_student_loads_in_plain_transformers_and_answers(run, tmp_path):
     out = tmp_path / "out"
-    config = TrainConfig(data=[str(run)], out=out, preset="world", batch=4, micro_batch=4)
+    config = TrainConfig.of(data=[str(run)], out=out, preset="world", batch=4, micro_batch=4)
     assert prepare(config).config.student == model_path("world", "student")  # the run's own
     trained(config)
     shipped = Path(model_path("world", "student"))

@@ -213,9 +213,9 @@ def test_dry_run_prints_the_plan_and_trains_nothing(folder, capfd, monkeypatch):
 
 
 def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_path):
-    whole = prepare(TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
+    whole = prepare(TrainConfig.of(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
     cut = prepare(
-        TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
+        TrainConfig.of(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
     )
     assert cut.data.prefixes == len(cut.data.rows) == len(whole.data.rows) > 1
     for short, long in zip(cut.data.rows, whole.data.rows, strict=True):

@@ -10,7 +10,7 @@ import json
 import shlex
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,12 @@ def settings(name: str, made: str, given: Any) -> GenerateConfig:
         teacher=models[0], student=models[1], teacher_dtype=given.dtype, student_dtype=given.dtype, attempts=1,
         max_tokens=given.max_tokens or study.max_tokens, batch=given.batch,
     )  # fmt: skip
-    return GenerateConfig(**{**options, **study.sets[made]})
+    return GenerateConfig.of(**{**options, **study.sets[made]})
 
 
 def command(config: GenerateConfig) -> str:
     """How a person makes the same."""
-    plain = GenerateConfig(run=config.run).flat()
+    plain = GenerateConfig.of(run=config.run).flat()
     options = [
         f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
         for key, value in config.flat().items()
@@ -107,7 +107,7 @@ def times(run: Path) -> Path:
 
 def pilot(name: str, given: Any) -> bool:
     """`ownwords pilot` of the study's RSD set with its gate; a pilot is timed, and is made anew if it was killed."""
-    config = replace(settings(name, "rsd", given), run=given.runs / name / "pilot")
+    config = settings(name, "rsd", given).changed(run=given.runs / name / "pilot")
     gate = config.resolved().gate
     if (config.run / "pilot.json").is_file():
         return True

@@ -105,8 +105,8 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
     if kind == "choice":
         letter = _letter(lines)
         return (letter, "letter") if letter else None
-    last = _last_sentence(lines)
-    number = conclusion_of(last) if last and not _loops(text, last) else None
+    sentence = _last_sentence(lines)
+    number = conclusion_of(sentence) if sentence and not _loops(text, sentence) else None
     return (number, "number") if number and not UNFINISHED.fullmatch(number) else None
 
 

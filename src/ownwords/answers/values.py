@@ -140,7 +140,7 @@ def choice_of(text: str) -> str | None:
     reason = REASON.search(rest)
     said = rest[: reason.start()] if reason else rest
     marked = found["round"] or re.match(r"[.):]", said)
-    option = undressed(re.match(r"[.):]*\s*([^\n]*)", said)[1]) if marked else ""
+    option = undressed(said.lstrip(".):").lstrip().partition("\n")[0]) if marked else ""
     whole = f"({letter})" if found["round"] else letter
     if option and re.match(r"(?:[,;]|is\b|as\b|and\b)", option):
         option = ""
@@ -225,7 +225,7 @@ def _spelled(text: str) -> str:
 def _compound(between: str) -> bool:
     """Whether it stands between the numbers of `2 hours and 30 minutes`."""
     unit = COMPOUND.fullmatch(between)
-    return bool(unit) and unit[1].lower() not in NO_UNIT | LINKING | JOINING
+    return unit is not None and unit[1].lower() not in NO_UNIT | LINKING | JOINING
 
 
 def _words(text: str) -> list[str]:

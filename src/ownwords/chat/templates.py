@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -154,15 +154,16 @@ class Chat:
             "that writes the content of the user's turn; mend it, or take another model"
         )
 
-    def _apply(self, turns: Sequence[Turn]) -> str:
+    def _apply(self, turns: list[Turn]) -> str:
         template = self.tokenizer.get_chat_template()
-        return self.tokenizer.apply_chat_template(
+        text = self.tokenizer.apply_chat_template(
             turns,
             tokenize=False,
             add_generation_prompt=True,
             chat_template=ASKS_DATE.sub(lambda call: repr(TODAY.strftime(call[2])), template),
             **self.variables,
         )
+        return cast(str, text)
 
 
 def any_of(words: Iterable[str]) -> re.Pattern[str]:
@@ -200,7 +201,7 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequen
     in some tokenizers."""
     dropped = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special and t.content not in think}
     kept = [i for i in map(int, ids) if i not in dropped]
-    return tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return cast(str, tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _parts(turns: list[Turn]) -> list[Turn]:

@@ -16,7 +16,9 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import flag
 from ownwords.cli.help import Formatter, described
+from ownwords.configuration import FieldError
 from ownwords.io.paths import in_words
 from ownwords.io.process import INTERRUPTED, interrupted, stop_hearing, unprinted
 
@@ -81,6 +83,8 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or interrupted():
             code = _say("interrupted", "yellow", INTERRUPTED)
+        elif isinstance(error, FieldError):
+            code = _say("error:", "bold red", USER_ERROR, error.worded(flag))
         elif message := str(error) if isinstance(error, CycloptsError) else in_words(error):
             code = _say("error:", "bold red", USER_ERROR, message)
         else:

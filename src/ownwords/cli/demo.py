@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
@@ -16,6 +17,7 @@ ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 Attempts = Annotated[int, whole(1, 1000)]
 
 
+@command
 def demo(
     *,
     run: Path = Path("runs/demo"),
@@ -51,7 +53,7 @@ def demo(
     check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=run / arm, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=attempts, seed=seed
         )
         prepared = prepare(config)

@@ -9,9 +9,11 @@ from cyclopts import Parameter
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.generation.config import GenerateConfig
 
 
+@command
 def generate(
     config: GenerateConfig,
     *,

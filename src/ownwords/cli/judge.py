@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import CountOr0, CountOrNone, Deadline, Processes
 
 if TYPE_CHECKING:
     from ownwords.evaluation.outputs import Row
 
 
+@command
 def judge(
     outputs: Path,
     *,

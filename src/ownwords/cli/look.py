@@ -13,6 +13,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import Seed, Share, whole
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SoftLayout = Literal["union", "trl", "axolotl", "distillkit"]
 TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
 
 
+@command
 def show(
     run: Path,
     *,
@@ -137,6 +139,7 @@ def _facts(store: Store, trace: Trace) -> Text:
     return text
 
 
+@command
 def export(
     run: Path,
     *,
@@ -144,10 +147,10 @@ def export(
     pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
     seed: Seed = 0,
     max_fallback: Share = 0.5,
-    incorrect: Annotated[bool, Parameter(negative="")] = False,
-    soft_targets: Annotated[tuple[SoftLayout, ...], Parameter(consume_multiple=True, negative="")] = (),
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    salvage: Annotated[bool, Parameter(negative="")] = False,
+    incorrect: bool = False,
+    soft_targets: tuple[SoftLayout, ...] = (),
+    overwrite: bool = False,
+    salvage: bool = False,
     to_hub: str | None = None,
     licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> None:

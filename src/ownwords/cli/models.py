@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 
 if TYPE_CHECKING:
     from ownwords.engines.trial import Tried
@@ -34,10 +34,11 @@ A model of your own is tried with its own weights, whether its architecture stan
 """
 
 
+@command
 def models(
     *names: str,
     out: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Try which architectures are served as teacher and as student, each in small with random weights.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
 from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.generation.config import GenerateConfig
 from ownwords.numbers import whole
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from ownwords.generation.pilot import Pilot
 
 
+@command
 def pilot(
     config: GenerateConfig,
     *,
-    gates: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (
+    gates: tuple[str, ...] = (
         "threshold:0.03",
         "threshold:0.01",
         "threshold:0.003",
@@ -43,8 +44,8 @@ def pilot(
     with loading(console, "loading models"):
         from ownwords.cli.progress import live_progress
         from ownwords.generation.pilot import run_pilot
-    if config.gate:
-        raise ValueError(f"--gate {config.gate} with a pilot: name what to try with --gates")
+    if config.rules.gate:
+        raise ValueError(f"--gate {config.rules.gate} with a pilot: name what to try with --gates")
     with live_progress(console) as tell:
         made = run_pilot(config, gates, size, lambda gate, progress: tell(progress))
     if made is None:

@@ -6,20 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import real
 
 Budget = Annotated[float, real("MiB", 0, 1e6, above=True)]
 
 
+@command
 def report(
     *sets: Path,
     out: Path | None = None,
     budget: Budget = 16.0,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Write one HTML file about a run, or about several side by side: figures, pictures, and every token.
 

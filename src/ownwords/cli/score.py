@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
@@ -24,6 +24,7 @@ LINE_EVERY = 15.0
 DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+@command
 def score(
     traces: str,
     *,
@@ -34,7 +35,7 @@ def score(
     local_steps: CountOr0 = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
-    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
+    template_kwargs: dict[str, Any] | None = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,
@@ -104,6 +105,7 @@ def score(
     return 0
 
 
+@command
 def compare_teachers(
     *traces: str,
     student: str,
@@ -112,7 +114,7 @@ def compare_teachers(
     seed: Seed = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
-    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
+    template_kwargs: dict[str, Any] | None = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,

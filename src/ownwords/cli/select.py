@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.io.files import write_file
 from ownwords.io.paths import check_output
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
@@ -18,6 +18,7 @@ from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
 Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
 
+@command
 def select(
     *scores: Path,
     out: Path,
@@ -25,10 +26,10 @@ def select(
     per_problem: CountOr0 = 1,
     share: ShareAbove0 = 1.0,
     count: CountOrNone = None,
-    correct: Annotated[bool, Parameter(negative="")] = False,
-    balance: Annotated[bool, Parameter(negative="")] = False,
+    correct: bool = False,
+    balance: bool = False,
     seed: Seed = 0,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Choose traces to train on by what the student thinks of them; every trace is told why it is taken or not.
 
@@ -76,6 +77,7 @@ def select(
         console.print(f"written: {out / name}")
 
 
+@command
 def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
     """Find out which tokens a student finds odd, or refused: by kind, place, step and agreement; loads no model.
 

@@ -33,17 +33,20 @@ def plan_table(prepared: Prepared) -> Table:
         return f"{name} ({what}) {sampling(options)}"
 
     attempts = (
-        f"until {config.until_correct} correct, at most {config.max_attempts}"
-        if config.until_correct
-        else f"{config.attempts} each, {config.attempts * len(prepared.problems)} in all"
+        f"until {config.budget.until_correct} correct, at most {config.budget.max_attempts}"
+        if config.budget.until_correct
+        else f"{config.budget.attempts} each, {config.budget.attempts * len(prepared.problems)} in all"
     )
     for name, value in (
-        ("problems", f"{len(prepared.problems)} from {config.problems}"),
+        ("problems", f"{len(prepared.problems)} from {config.source.problems}"),
         ("attempts", attempts),
-        ("teacher", model(config.teacher, prepared.teacher, config.teacher_sampling)),
-        ("student", model(config.student, prepared.student, config.student_sampling)),
-        ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
-        ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
+        ("teacher", model(config.teacher, prepared.teacher, config.rules.teacher_sampling)),
+        ("student", model(config.student, prepared.student, config.rules.student_sampling)),
+        (
+            "gate",
+            f"{config.rules.gate} on {config.rules.gate_sees} probabilities, {config.rules.proposals:g} proposals",
+        ),
+        ("tokens", f"at most {config.budget.max_tokens} per attempt, {prepared.capacity} positions per slot"),
         *_soft_targets(prepared),
         ("batch", f"{prepared.slots} attempts at once"),
         ("answers", _checking(config)),
@@ -63,16 +66,22 @@ def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
         return []
     of, sets = ("both models'", 2) if prepared.teacher else ("the student's", 1)
     each = token_bytes(k, sets)
-    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(prepared.problems)
-    most = decimal(attempts * config.max_tokens * each)
+    attempts = (config.budget.max_attempts if config.budget.until_correct else config.budget.attempts) * len(
+        prepared.problems
+    )
+    most = decimal(attempts * config.budget.max_tokens * each)
     what = f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression"
     return [("soft targets", f"{what}; {most} if every attempt takes all its tokens")]
 
 
 def _checking(config: GenerateConfig) -> str:
-    where = "the last box" if config.answer_from == "boxed" else "any way of saying it"
-    judge = f", then {config.judge_model} at {config.judge_url} where they decide nothing" if config.judge_url else ""
-    return f"read from {where}, judged by rules within {config.check_deadline:g} s{judge}"
+    where = "the last box" if config.checking.answer_from == "boxed" else "any way of saying it"
+    judge = (
+        f", then {config.checking.judge_model} at {config.checking.judge_url} where they decide nothing"
+        if config.checking.judge_url
+        else ""
+    )
+    return f"read from {where}, judged by rules within {config.checking.check_deadline:g} s{judge}"
 
 
 def prompts_table(prepared: Prepared) -> Table:
@@ -84,7 +93,7 @@ def prompts_table(prepared: Prepared) -> Table:
         texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
-    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.privileged, 0)
+    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged, 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
     sides = {"teacher": (prepared.teacher, theirs), "student": (prepared.student, ours)}

@@ -9,11 +9,13 @@ from typing import Literal
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.io.files import plain_errors, write_file
 from ownwords.io.paths import check_output
 from ownwords.numbers import Count, CountOrNone, Seed
 
 
+@command
 def train(
     role: Literal["teacher", "student", "same-style"],
     *,
@@ -56,6 +58,7 @@ def train(
     return 0
 
 
+@command
 def measure(
     *, teacher: str = "world", student: str = "world", problems: Count = 1000, seed: Seed = 1, out: Path | None = None
 ) -> None:

@@ -19,22 +19,24 @@ def prepare(config: EvalConfig) -> Prepared:
     """Load and check everything; `ownwords.generation.run.generate` then makes the answers that the run directory
     lacks. Raises ValueError for whatever would stop the run, before the first token."""
     problems = read_benchmark(
-        config.benchmark,
-        limit=config.limit,
+        config.source.benchmark,
+        limit=config.source.limit,
         seed=config.seed,
-        question_field=config.question_field,
-        answer_field=config.answer_field,
+        question_field=config.source.question_field,
+        answer_field=config.source.answer_field,
     )
     seen: set[str] = set()
-    if config.exclude:
-        with Store.read(config.exclude) as store:
+    if config.source.exclude:
+        with Store.read(config.source.exclude) as store:
             seen = set(store.problems())
     fresh = [p for p in problems if p.id not in seen]
     if not fresh:
-        raise ValueError(f"{config.exclude} has all problems of {config.benchmark}: expected a run at other problems")
+        raise ValueError(
+            f"{config.source.exclude} has all problems of {config.source.benchmark}: expected a run at other problems"
+        )
     generation = as_begun(config.generation())
-    model = load(config.model, "model", config.model_device, generation.student_dtype)
+    model = load(config.model, "model", config.local.model_device, generation.local.student_dtype)
     prepared = prepare_run(generation, problems=fresh, student=model)
     if left_out := len(problems) - len(fresh):
-        prepared.remarks["left out"] = f"{left_out} problems that {config.exclude} has"
+        prepared.remarks["left out"] = f"{left_out} problems that {config.source.exclude} has"
     return prepared

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ownwords.generation.config import GenerateConfig
 from ownwords.traces.store import Store
 
@@ -14,4 +12,4 @@ def as_begun(config: GenerateConfig) -> GenerateConfig:
         return config
     with Store.read(config.run) as store:
         begun = {name: store.config.get(name, "auto") for name in ("teacher_dtype", "student_dtype")}
-    return replace(config, **{name: dtype for name, dtype in begun.items() if getattr(config, name) == "auto"})
+    return config.changed(**{name: dtype for name, dtype in begun.items() if getattr(config.local, name) == "auto"})

@@ -73,7 +73,7 @@ def run_pilot(
         raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
     prepared = prepare(config)
     if len(prepared.problems) < 2:
-        raise ValueError(f"{config.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
+        raise ValueError(f"{config.source.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
     sample = random.Random(config.seed).sample(prepared.problems, min(size, len(prepared.problems)))
     arms, summaries, overlaps = [], [], []
     for gate in gates:
@@ -95,18 +95,18 @@ def run_pilot(
 
 def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
     """The run's own preparation for one gate and the pilot's problems."""
-    attempts = prepared.config.attempts
+    attempts = prepared.config.budget.attempts
     if scales(prepared.config):
         attempts = max(attempts, -(-prepared.slots // len(sample)))
     folder = prepared.config.run / folder_of(gate)
     top = prepared.config.soft_targets or min(TOP, len(prepared.student.tokenizer))
-    config = replace(prepared.config, run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
+    config = prepared.config.changed(run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
     return replace(
         prepared,
         config=config,
         problems=sample,
         rules=replace(prepared.rules, gate=parse_gate(gate), soft_targets=top),
-        stops=replace(prepared.stops, max_fallback=config.max_fallback),
+        stops=replace(prepared.stops, max_fallback=config.budget.max_fallback),
     )
 
 
@@ -116,7 +116,7 @@ def folder_of(gate: str) -> str:
 
 def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
     """Mean probability that each model gives to closing the thinking and to ending the turn, where traces did so."""
-    marks = fit.marks(prepared.student.tokenizer, prepared.config.think)
+    marks = fit.marks(prepared.student.tokenizer, prepared.config.prompting.think)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in marks}
     attempts = 0
     for run in runs:
@@ -145,7 +145,9 @@ def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
 
 def scales(config: GenerateConfig) -> bool:
     """Every problem gets the same number of attempts, so that more of them say the same as fewer."""
-    return not config.until_correct and not (config.privileged and config.privileged_when == "unsolved")
+    return not config.budget.until_correct and not (
+        config.prompting.privileged and config.prompting.privileged_when == "unsolved"
+    )
 
 
 class Clock:
@@ -190,7 +192,7 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)
-    return summary, Arm(arm.config.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
+    return summary, Arm(arm.config.rules.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
 
 
 def overlap(arm: Prepared) -> Overlap | None:

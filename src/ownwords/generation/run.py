@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ownwords.answers.checker import Checker
@@ -16,7 +16,7 @@ from ownwords.engines.local import Finished, LocalEngine, Request, longest
 from ownwords.engines.memory import plan_slots
 from ownwords.engines.stops import Stops
 from ownwords.generation.begun import as_begun
-from ownwords.generation.config import ALONE, SCOPE, GenerateConfig
+from ownwords.generation.config import ALONE, GenerateConfig
 from ownwords.generation.judging import Judging
 from ownwords.generation.plan import PRIVILEGED, Plan, shown_at
 from ownwords.generation.problem_set import read_problems
@@ -75,7 +75,7 @@ class Prepared:
 
     def budget(self, problem_id: str, attempt: int) -> int:
         """Tokens that an attempt may write: the configured number, or what the context leaves."""
-        return min(self.config.max_tokens, self.capacity + 1 - max(map(len, self.pair(problem_id, attempt))))
+        return min(self.config.budget.max_tokens, self.capacity + 1 - max(map(len, self.pair(problem_id, attempt))))
 
 
 def prepare(config: GenerateConfig, problems: list[Problem] | None = None, student: Loaded | None = None) -> Prepared:
@@ -86,19 +86,20 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     config = as_begun(config.resolved())
     check_folder(config.run, "--run")
     problems, remarks = (problems, {}) if problems else read_problems(config)
-    if config.judge_url:
-        EndpointJudge(config.judge_url, config.judge_model).probe()
-    student = student or load(config.student, "student", config.student_device, config.student_dtype)
+    if config.checking.judge_url:
+        EndpointJudge(config.checking.judge_url, config.checking.judge_model).probe()
+    local, prompting = config.local, config.prompting
+    student = student or load(config.student, "student", local.student_device, local.student_dtype)
     alone = config.teacher == ALONE
-    teacher = student if alone else load(config.teacher, "teacher", config.teacher_device, config.teacher_dtype)
+    teacher = student if alone else load(config.teacher, "teacher", local.teacher_device, local.teacher_dtype)
     types = {"student_dtype": student.dtype} | ({} if alone else {"teacher_dtype": teacher.dtype})
-    config = replace(config, **types)  # what was chosen is part of the run
+    config = config.changed(**types)  # what was chosen is part of the run
     ours = Vocabulary.of(student.model, student.tokenizer)
     alignment = align(Vocabulary.of(teacher.model, teacher.tokenizer), ours).to(student.model.device)
-    theirs = config.system if config.teacher_system is None else config.teacher_system
+    theirs = prompting.system if prompting.teacher_system is None else prompting.teacher_system
     prompts = make_prompts(
-        problems, teacher.tokenizer, student.tokenizer, (theirs, config.system), config.opening, config.think,
-        config.privileged, config.template_kwargs,
+        problems, teacher.tokenizer, student.tokenizer, (theirs, prompting.system), prompting.opening, prompting.think,
+        prompting.privileged, prompting.template_kwargs,
     )  # fmt: skip
     capacity = _capacity(config, teacher, student, prompts, spelling(alignment)[1])
     sides = [(student, config.student)] if alone else [(teacher, config.teacher), (student, config.student)]
@@ -107,11 +108,11 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
     if config.soft_targets and config.soft_targets > (ids := len(student.tokenizer)):
         raise ValueError(f"soft-targets is {config.soft_targets}, the student's tokenizer has {ids} ids: take fewer")
     rules = Rules(
-        gate=parse_gate(config.gate),
-        proposals=config.proposals,
-        teacher=Sampling(**vars(config.teacher_sampling)),
-        student=Sampling(**vars(config.student_sampling)),
-        gate_sees_shaped=config.gate_sees == "shaped",
+        gate=parse_gate(config.rules.gate),
+        proposals=config.rules.proposals,
+        teacher=Sampling(**vars(config.rules.teacher_sampling)),
+        student=Sampling(**vars(config.rules.student_sampling)),
+        gate_sees_shaped=config.rules.gate_sees == "shaped",
         teacher_of_V=alignment.teacher_of_V,
         known_V=alignment.known_V,
         teacher_ends=alignment.teacher_ends,
@@ -119,9 +120,9 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
         spelled=_spelled(config, alignment, student),
         soft_targets=config.soft_targets or 0,
     )
-    stops = Stops(frozenset(ours.ends), config.max_fallback, config.repetition_window)
-    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(problems)
-    most = min(attempts, LARGEST_BATCH if config.batch == "auto" else config.batch)
+    stops = Stops(frozenset(ours.ends), config.budget.max_fallback, config.budget.repetition_window)
+    attempts = (config.budget.max_attempts if config.budget.until_correct else config.budget.attempts) * len(problems)
+    most = min(attempts, LARGEST_BATCH if local.batch == "auto" else local.batch)
     slots = plan_slots([side.model for side, _ in sides], capacity + longest(drafts(config)) + 1, most)
     return Prepared(
         config, problems, None if alone else teacher, student, alignment, prompts.style, prompts.pairs,
@@ -131,7 +132,7 @@ def prepare(config: GenerateConfig, problems: list[Problem] | None = None, stude
 
 def drafts(config: GenerateConfig) -> int | None:
     """The draft length as the engine takes it."""
-    return None if config.draft_length == "auto" else config.draft_length
+    return None if config.local.draft_length == "auto" else config.local.draft_length
 
 
 def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts: Prompts, longest_spelling: int) -> int:
@@ -147,7 +148,7 @@ def _capacity(config: GenerateConfig, teacher: Loaded, student: Loaded, prompts:
             f"the prompt of problem {problem_id} has {longest} tokens, the models read {context}: "
             "leave that problem out or take models with a longer context"
         )
-    return min(longest + config.max_tokens - 1 + SPELLED * (longest_spelling - 1), context)
+    return min(longest + config.budget.max_tokens - 1 + SPELLED * (longest_spelling - 1), context)
 
 
 def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | None, int]:
@@ -159,7 +160,7 @@ def spelling(alignment: Alignment) -> tuple[Callable[[int], tuple[int, ...]] | N
 
 
 def _spelled(config: GenerateConfig, alignment: Alignment, student: Loaded) -> Spelled | None:
-    if config.spelled == "student" or not alignment.products:
+    if config.rules.spelled == "student" or not alignment.products:
         return None
     return Spelled.of(alignment.products, student.model.device)
 
@@ -178,10 +179,10 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
     """
     config = prepared.config
     flat = flat_config(prepared)
-    identity = [key for key in flat if key.split(".")[0] not in SCOPE]
+    identity = [key for key in flat if key not in config.free()]
     with (
         Store.open(config.run, flat, versions(*PACKAGES), identity) as store,
-        Checker(config.check_workers, config.check_deadline, _endpoint(config)) as checker,
+        Checker(config.checking.check_workers, config.checking.check_deadline, _endpoint(config)) as checker,
         interruptible() as interrupted,
     ):
         plan = make_plan(prepared, store.verdicts())
@@ -192,8 +193,8 @@ def generate(prepared: Prepared, tell: Callable[[Progress], None] = lambda progr
 
         judging = Judging(plan, checker, store)
         progress = Progress(
-            plan.made, plan.most_left, plan.solved, len(plan.problems), config.max_tokens,
-            bound=bool(config.until_correct or plan.rescue),
+            plan.made, plan.most_left, plan.solved, len(plan.problems), config.budget.max_tokens,
+            bound=bool(config.budget.until_correct or plan.rescue),
         )  # fmt: skip
 
         def begin(doing: str) -> None:
@@ -250,12 +251,12 @@ def _note(progress: Progress, engine: LocalEngine, ended: list[Finished]) -> Non
 
 def make_plan(prepared: Prepared, done: dict[str, dict[int, str]]) -> Plan:
     """The attempts that are owed, given the verdicts of those that are stored."""
-    config, first, rescue = prepared.config, 0, None
-    if config.privileged and config.privileged_when == "always":
-        first = PRIVILEGED[config.privileged]
-    elif config.privileged:
-        rescue = PRIVILEGED[config.privileged]
-    return Plan(prepared.problems, done, config.attempts, config.until_correct, config.max_attempts, first, rescue)
+    budget, prompting, first, rescue = prepared.config.budget, prepared.config.prompting, 0, None
+    if prompting.privileged and prompting.privileged_when == "always":
+        first = PRIVILEGED[prompting.privileged]
+    elif prompting.privileged:
+        rescue = PRIVILEGED[prompting.privileged]
+    return Plan(prepared.problems, done, budget.attempts, budget.until_correct, budget.max_attempts, first, rescue)
 
 
 def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
@@ -271,17 +272,17 @@ def _request(prepared: Prepared, problem: Problem, attempt: int) -> Request:
 
 
 def _endpoint(config: GenerateConfig) -> EndpointJudge | None:
-    if config.judge_url is None or config.judge_model is None:
+    if config.checking.judge_url is None or config.checking.judge_model is None:
         return None
-    return EndpointJudge(config.judge_url, config.judge_model, config.run / "judge.jsonl")
+    return EndpointJudge(config.checking.judge_url, config.checking.judge_model, config.run / "judge.jsonl")
 
 
 def to_trace(finished: Finished, prepared: Prepared, kind: str) -> Trace:
     """The record of an attempt at a problem of a kind, not yet judged."""
     problem_id, attempt = finished.key
-    text = decode(prepared.student.tokenizer, finished.columns["token_ids"], prepared.config.think)
+    text = decode(prepared.student.tokenizer, finished.columns["token_ids"], prepared.config.prompting.think)
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
-    found = find_answer(answer_text, kind, prepared.config.answer_from)
+    found = find_answer(answer_text, kind, prepared.config.checking.answer_from)
     return Trace(
         problem_id=problem_id,
         attempt=attempt,

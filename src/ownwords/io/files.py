@@ -19,7 +19,7 @@ from ownwords.io.paths import temporary
 try:
     import fcntl
 except ImportError:  # Windows: nothing refuses a second writer there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_SAID = re.compile(

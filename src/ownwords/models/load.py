@@ -78,7 +78,7 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
         model, identity, why = _load_weights(name, role, what, dtype, where)
     tokenizer = load_tokenizer(name, role)
     with one_line(what):
-        model = model.to(where).eval()
+        model = model.to(where).eval()  # type: ignore[arg-type]  # its wrapper loses `self`
     _check_numbers(model, what)
     _check_ids(model, tokenizer, what)
     return Loaded(model, tokenizer, identity, why)
@@ -155,8 +155,8 @@ def _check_numbers(model: PreTrainedModel, what: str) -> None:
 
 def _check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
     """Raise ValueError if the tokenizer has ids that the model has no row for."""
-    sides = [side for side in (model.get_input_embeddings(), model.get_output_embeddings()) if side is not None]
-    rows = min(side.weight.shape[0] for side in sides)
+    sides: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    rows = min(side.weight.shape[0] for side in sides if side is not None)
     beyond = {token: id_ for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
     if beyond:
         raise ValueError(

@@ -62,20 +62,20 @@ class Alignment:
 
     def to_teacher(self, student_id: int) -> tuple[int, ...]:
         """What the teacher's context gets when the student's context gets this token."""
-        if self.teacher_of_V is None:
+        if self._teacher_of is None:
             return (student_id,)
         teacher_id = self._teacher_of[student_id]
         return self.spellings[student_id] if teacher_id == NOT_THERE else (teacher_id,)
 
     @cached_property
-    def _teacher_of(self) -> list[int]:
-        return self.teacher_of_V.tolist()
+    def _teacher_of(self) -> list[int] | None:
+        return None if self.teacher_of_V is None else self.teacher_of_V.tolist()
 
     @property
     def products(self) -> dict[int, tuple[int, ...]]:
         """student-only id -> its pieces as *student* ids, two or more, where the student has all of them: the ids
         whose probability under the teacher is a product along the pieces."""
-        if self.teacher_of_V is None:
+        if self._teacher_of is None:
             return {}
         student_of = {t: s for s, t in enumerate(self._teacher_of) if t != NOT_THERE}
         return {
@@ -86,8 +86,11 @@ class Alignment:
 
     def to(self, device: torch.device) -> Alignment:
         """The same with its tensors on `device`."""
-        moved = {name: getattr(self, name) for name in ("teacher_of_V", "known_V")}
-        return replace(self, **{name: t if t is None else t.to(device) for name, t in moved.items()})
+
+        def moved(table_V: torch.Tensor | None) -> torch.Tensor | None:
+            return None if table_V is None else table_V.to(device)
+
+        return replace(self, teacher_of_V=moved(self.teacher_of_V), known_V=moved(self.known_V))
 
 
 def align(teacher: Vocabulary, student: Vocabulary) -> Alignment:
@@ -217,7 +220,7 @@ def _too_different(teacher_of: dict[int, int], alone: list[int], theirs: dict[st
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    return tuple(end_ids(model.name_or_path, model.generation_config, tokenizer))
+    return tuple(end_ids(str(model.name_or_path), model.generation_config, tokenizer))
 
 
 def end_ids(name: str, generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT
 
-FINISH_REASONS = ("stop", "length", "repetition", "fallback", "error")
+FINISH_REASONS = ("stop", "length", "repetition", "fallback")
 VERDICTS = ("correct", "incorrect", "unparsable", "timeout", "unverifiable")
 
 

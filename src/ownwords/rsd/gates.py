@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -130,7 +130,7 @@ class All:
     gates: tuple[Gate, ...]
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
-        return sum(gate(log_p_BV, log_q_BV) for gate in self.gates)
+        return sum((gate(log_p_BV, log_q_BV) for gate in self.gates), torch.zeros_like(log_q_BV))
 
     def __str__(self) -> str:
         return "+".join(map(str, self.gates))
@@ -160,7 +160,7 @@ def parse_gate(text: str) -> Gate:
                 f"unknown gate {name!r} in {text!r}, expected one of {', '.join(NAMES)} (as threshold:0.01)"
             )
         kind = NAMES[name]
-        wants_number = bool(kind.__dataclass_fields__)
+        wants_number = bool(fields(kind))
         if wants_number != bool(number):
             example = "threshold:0.01" if name == "threshold" else f"{name}:5"
             expected = f"a number, as {example}" if wants_number else "no number"

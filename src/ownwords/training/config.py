@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
+from ownwords.configuration import FREE, Config, FieldError, Group
 from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.upft import TEMPLATE
@@ -72,21 +71,10 @@ class LoraOptions:
     """share of the adapter's input that is dropped while it is trained"""
 
 
-@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides a training."""
+class Recipe(Group):
+    """How the weights are moved; what is not given comes from the preset."""
 
-    data: Annotated[list[str], Parameter(negative="")]
-    """traces: a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels; several
-    times for several sets, then with shares if wanted: --data a,share=0.8 --data b,share=0.2"""
-    out: Path
-    """where the student goes; an unfinished training there goes on"""
-    student: str | None = None
-    """a model folder, a .gguf file, a hub name, or world; the run's own student if not given"""
-
-    preset: Literal["paper", "upft", "world"] = "paper"
-    """the recipe that gives the options which are not given; their texts name its values"""
     learning_rate: Annotated[float | None, real("a number", 0, above=True)] = None
     """the highest learning rate, after the warm-up [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
     schedule: Literal["cosine", "linear", "constant"] | None = None
@@ -106,12 +94,21 @@ class TrainConfig:
     epochs: Annotated[float | None, real("a number", 0, 10**6, above=True)] = None
     """times through the traces [5, upft: 1]"""
 
+    def __post_init__(self) -> None:
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            raise FieldError("betas", "{betas} is {}, expected two numbers from 0 to below 1", self.betas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Group):
+    """Which traces are trained on."""
+
     pick: Pick | None = None
     """which of the correct attempts at a problem of a run: the shortest, a random one, the one that surprises the
     student least, or all [shortest]"""
     max_fallback: Share = 0.5
     """the largest share of tokens by the student in a trace of a run; runs with --gate never are not asked"""
-    incorrect: Annotated[bool, Parameter(negative="")] = False
+    incorrect: bool = False
     """take attempts of a run whatever their verdict"""
     max_length: CountOrNone = None
     """the longest trace, prompt included [the student's context]"""
@@ -121,67 +118,85 @@ class TrainConfig:
     """train on so many problems only, the same ones for every set of traces at them"""
     cap_tokens: CountOrNone = None
     """train on traces with at most so many tokens with loss"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Group):
+    """Where and how the training computes, and what it keeps."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16: computations in bfloat16, weights and optimiser in float32; auto: bf16 where a GPU has it"""
+    checkpointing: bool = False
+    """gradient checkpointing: less memory, slower"""
+    device: Annotated[Literal["auto", "cpu"], FREE] = "auto"
+    """auto: the GPU if there is one"""
+    save_every: Annotated[CountOrNone, FREE] = None
+    """steps between checkpoints [a tenth of all]"""
+    keep: Annotated[int, whole(), FREE] = 2
+    """how many checkpoints to keep; 0 keeps all"""
+    report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], FREE] = field(default_factory=list)
+    """trackers beside metrics.jsonl; they have to be installed"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """Everything that decides a training."""
+
+    data: Annotated[list[str], FREE]
+    """traces: a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels; several
+    times for several sets, then with shares if wanted: --data a,share=0.8 --data b,share=0.2"""
+    out: Annotated[Path, FREE]
+    """where the student goes; an unfinished training there goes on"""
+    overwrite: Annotated[bool, FREE] = False
+    """delete the training that OUT holds, and start anew; files that are not its own stop the command"""
+    student: str | None = None
+    """a model folder, a .gguf file, a hub name, or world; the run's own student if not given"""
+
+    preset: Annotated[Literal["paper", "upft", "world"], FREE] = "paper"
+    """the recipe that gives the options which are not given; their texts name its values"""
+    recipe: Recipe = Recipe()
+    seed: Seed = 0
+    """decides the order of traces, random choices and the adapter's first weights"""
+    choice: Choice = Choice()
     prefix: PrefixOptions = PrefixOptions()
     mask: MaskOptions = MaskOptions()
     weights: str | None = None
     """a per-token column that the loss of each token is multiplied by, such as pass_mass or one of your own"""
-
     lora: LoraOptions = LoraOptions()
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16: computations in bfloat16, weights and optimiser in float32; auto: bf16 where a GPU has it"""
-    checkpointing: Annotated[bool, Parameter(negative="")] = False
-    """gradient checkpointing: less memory, slower"""
-    device: Literal["auto", "cpu"] = "auto"
-    """auto: the GPU if there is one"""
-    seed: Seed = 0
-    """decides the order of traces, random choices and the adapter's first weights"""
-    save_every: CountOrNone = None
-    """steps between checkpoints [a tenth of all]"""
-    keep: Annotated[int, whole(), Parameter(name="--keep")] = 2
-    """how many checkpoints to keep; 0 keeps all"""
-    report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Parameter(negative="")] = field(
-        default_factory=list
-    )
-    """trackers beside metrics.jsonl; they have to be installed"""
-    overwrite: Annotated[bool, Parameter(negative="")] = False
-    """delete the training that OUT holds, and start anew; files that are not its own stop the command"""
+    machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas is {self.betas}, expected two numbers from 0 to below 1")
         if self.prefix.template and "{question}" not in self.prefix.template:
-            raise ValueError(f"prefix.template is {self.prefix.template!r}, expected {{question}} in it")
+            raise FieldError(
+                "prefix.template",
+                "{prefix.template} is {}, expected {} in it",
+                repr(self.prefix.template),
+                "{question}",
+            )
 
     def resolved(self) -> TrainConfig:
-        """The same with the preset's values filled in. Raises ValueError where options contradict each other."""
+        """The same with the preset's values filled in. Raises FieldError if options contradict each other."""
         preset = dict(PRESETS[self.preset])
         prefix = preset.pop("prefix", {})
-        given = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in preset.items()}
+        values = {name: value for name, value in vars(self.recipe).items() if value is not None}
+        recipe = replace(self.recipe, **{**preset, **values})
         tokens = self.prefix.tokens or prefix.get("tokens")
         if self.prefix.whole is not None and tokens is None:
-            raise ValueError("--prefix.whole without --prefix.tokens: without prefixes all traces are whole")
+            raise FieldError(
+                "prefix.whole", "{prefix.whole} without {prefix.tokens}: without prefixes all traces are whole"
+            )
         whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
-        if given["batch"] % given["micro_batch"]:
-            raise ValueError(
-                f"batch {given['batch']} is no multiple of micro-batch {given['micro_batch']}: expected one that is"
+        if recipe.batch % recipe.micro_batch:
+            raise FieldError(
+                "batch",
+                "{batch} {} is no multiple of {micro_batch} {}: expected one that is",
+                recipe.batch,
+                recipe.micro_batch,
             )
         return replace(
             self,
-            **given,
+            recipe=recipe,
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
-
-    def flat(self) -> dict[str, Any]:
-        """Dotted keys with JSON values."""
-        flat: dict[str, Any] = {}
-        for key, value in asdict(self).items():
-            for name, inner in value.items() if isinstance(value, dict) else [("", value)]:
-                inner = list(inner) if isinstance(inner, tuple) else str(inner) if isinstance(inner, Path) else inner
-                flat[f"{key}.{name}" if name else key] = inner
-        return flat
-
-
-SCOPE = {"data", "out", "preset", "device", "save_every", "keep", "report_to", "overwrite"}
-"""Keys that do not decide what the student becomes and may change between starts; the data is told by its digest."""

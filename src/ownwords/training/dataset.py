@@ -87,7 +87,7 @@ def build(config: TrainConfig, student: Loaded, device: torch.device | str = "cp
     """
     paths, stated = zip(*map(parse_data, config.data), strict=True)
     shares = check_shares(stated)
-    if not any(map(is_run, paths)) and (config.pick or config.incorrect):
+    if not any(map(is_run, paths)) and (config.choice.pick or config.choice.incorrect):
         raise ValueError(
             "--pick and --incorrect choose among the attempts of a run directory: files are taken as they are"
         )
@@ -98,10 +98,10 @@ def build(config: TrainConfig, student: Loaded, device: torch.device | str = "cp
         read.append(len(rows))
         sets.append(_shaped(rows, path, config, student, device, counts))
     rows = mix(sets, shares) if shares else order([row for rows in sets for row in rows], config.seed)
-    if config.cap_problems:
-        rows = cap_problems(rows, config.cap_problems)
-    if config.cap_tokens:
-        rows = cap_tokens(rows, config.cap_tokens)
+    if config.choice.cap_problems:
+        rows = cap_problems(rows, config.choice.cap_problems)
+    if config.choice.cap_tokens:
+        rows = cap_tokens(rows, config.choice.cap_tokens)
     if not rows:
         raise ValueError(_why_empty(config, sets, counts))
     taken = {id(row) for row in rows}
@@ -119,9 +119,9 @@ def _read(path: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -
     if not is_run(path):
         return file_rows(path)
     selection = Selection(
-        correct=not config.incorrect,
-        max_fallback=config.max_fallback,
-        pick=config.pick or "shortest",
+        correct=not config.choice.incorrect,
+        max_fallback=config.choice.max_fallback,
+        pick=config.choice.pick or "shortest",
         seed=config.seed,
     )
     return run_rows(path, selection, tokenizer)
@@ -165,9 +165,9 @@ def _within_length(
     rows: list[Row], path: Path, config: TrainConfig, student: Loaded, counts: Counter[str]
 ) -> list[Row]:
     context = getattr(student.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
-    limit = min(config.max_length or math.inf, context)
+    limit = min(config.choice.max_length or math.inf, context)
     fitting = [row for row in rows if len(row.input_ids) <= limit]
-    if len(fitting) < len(rows) and config.over_length == "refuse":
+    if len(fitting) < len(rows) and config.choice.over_length == "refuse":
         longest = max(len(row.input_ids) for row in rows)
         whose = "the student reads no more" if limit == context else "raise --max-length"
         raise ValueError(
@@ -212,8 +212,9 @@ def _require(rows: Sequence[Row], column: str, path: Path, option: str) -> None:
 
 
 def _why_empty(config: TrainConfig, sets: list[list[Row]], counts: Counter[str]) -> str:
-    if any(sets) and config.cap_tokens:
-        return f"--cap-tokens {config.cap_tokens} is less than the first trace has: expected room for a trace at least"
+    if any(sets) and config.choice.cap_tokens:
+        most = config.choice.cap_tokens
+        return f"--cap-tokens {most} is less than the first trace has: expected room for a trace at least"
     if any(sets):
         return f"the smallest of the sets ({min(map(len, sets))} rows) leaves no row at these shares: give it more rows"
     return (

@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import torch
 from accelerate import PartialState
 from transformers import AutoConfig, GenerationConfig
 
+from ownwords.configuration import FieldError
 from ownwords.io.files import folder, locked, new_folder, plain_errors, undone, write_file
 from ownwords.io.paths import check_folder as check_directory
 from ownwords.io.paths import foreign
@@ -47,19 +47,22 @@ def prepare(config: TrainConfig) -> Prepared:
     """Load and check everything. Raises ValueError for whatever would stop the training, before its first step."""
     config = config.resolved()
     check_directory(config.out)
-    state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
-    if config.batch % (config.micro_batch * state.num_processes):
-        raise ValueError(
-            f"batch {config.batch} is no multiple of micro-batch {config.micro_batch} times {state.num_processes} "
-            "processes: expected one that is"
+    state = PartialState(cpu=config.machine.device == "cpu" or not torch.cuda.is_available())
+    if config.recipe.batch % (config.recipe.micro_batch * state.num_processes):
+        raise FieldError(
+            "batch",
+            "{batch} {} is no multiple of {micro_batch} {} times {} processes: expected one that is",
+            config.recipe.batch,
+            config.recipe.micro_batch,
+            state.num_processes,
         )
-    config = replace(config, student=config.student or _students_name(config), precision=_precision(config))
+    config = config.changed(student=config.student or _students_name(config), precision=_precision(config))
     # an adapter's frozen weights need no float32
-    dtype = "bfloat16" if config.lora.rank and config.precision == "bf16" else "float32"
+    dtype = "bfloat16" if config.lora.rank and config.machine.precision == "bf16" else "float32"
     student = load(config.student, "student", "cpu", dtype)
     own_dtype = AutoConfig.from_pretrained(model_path(config.student, "student")).dtype or torch.float32
     prepared = Prepared(config, student, own_dtype, build(config, student, state.device), state.num_processes)
-    if math.ceil(prepared.steps * config.warmup) >= prepared.steps:
+    if math.ceil(prepared.steps * config.recipe.warmup) >= prepared.steps:
         raise ValueError(
             f"{prepared.steps} step in all, and the rate begins at 0 where it is warmed up: nothing would be learned; "
             "give more traces or epochs, a smaller --batch, or --warmup 0"
@@ -139,7 +142,7 @@ def _clear(out: Path) -> None:
 
 def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], None]) -> bool:
     config, out, student = prepared.config, prepared.config.out, prepared.student
-    if "tensorboard" in config.report_to:
+    if "tensorboard" in config.machine.report_to:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
     generation_config = deepcopy(student.model.generation_config)
     state = PartialState()
@@ -250,7 +253,7 @@ def _students_name(config: TrainConfig) -> str:
 
 
 def _precision(config: TrainConfig) -> str:
-    if config.precision != "auto":
-        return config.precision
-    gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if config.machine.precision != "auto":
+        return config.machine.precision
+    gpu = config.machine.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return "bf16" if gpu else "fp32"

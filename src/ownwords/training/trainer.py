@@ -84,34 +84,36 @@ def make_trainer(
     callbacks: list[TrainerCallback] | None = None,
 ) -> TraceTrainer:
     """The trainer of a resolved configuration. `steps`: of the whole training; `processes`: that train together."""
-    assert config.micro_batch and config.batch and config.betas and config.precision != "auto", "not resolved"
+    assert (
+        config.recipe.micro_batch and config.recipe.batch and config.recipe.betas and config.machine.precision != "auto"
+    ), "not resolved"
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
-        per_device_train_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.batch // (config.micro_batch * processes),
-        num_train_epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=SCHEDULES[config.schedule],
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        adam_beta1=config.betas[0],
-        adam_beta2=config.betas[1],
-        max_grad_norm=config.max_grad_norm,
-        bf16=config.precision == "bf16",
-        gradient_checkpointing=config.checkpointing,
-        use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        per_device_train_batch_size=config.recipe.micro_batch,
+        gradient_accumulation_steps=config.recipe.batch // (config.recipe.micro_batch * processes),
+        num_train_epochs=config.recipe.epochs,
+        learning_rate=config.recipe.learning_rate,
+        lr_scheduler_type=SCHEDULES[config.recipe.schedule],
+        warmup_steps=config.recipe.warmup,
+        weight_decay=config.recipe.weight_decay,
+        adam_beta1=config.recipe.betas[0],
+        adam_beta2=config.recipe.betas[1],
+        max_grad_norm=config.recipe.max_grad_norm,
+        bf16=config.machine.precision == "bf16",
+        gradient_checkpointing=config.machine.checkpointing,
+        use_cpu=config.machine.device == "cpu" or not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=config.seed,
         data_seed=config.seed,
-        save_steps=config.save_every or max(1, steps // 10),
-        save_total_limit=config.keep or None,
+        save_steps=config.machine.save_every or max(1, steps // 10),
+        save_total_limit=config.machine.keep or None,
         logging_steps=1,
         disable_tqdm=True,
-        report_to=config.report_to or "none",
+        report_to=config.machine.report_to or "none",
         run_name=config.out.name,
     )
     # the vocabulary stays as it is, and a GGUF file has none that peft could look at

@@ -33,7 +33,8 @@ def documents(tokenizer, mixture: Mixture, pool: int) -> list[tuple[list[int], l
         reasoning_gym.create_dataset(name, seed=mixture.seed, size=1 << 30, **settings)
         for name, settings in tasks.FAMILIES.items()
     ]
-    prompts, pieces = [], []
+    prompts: list[str] = []
+    pieces: list[tasks.Pieces] = []
     index = pool * POOL
     while len(prompts) < POOL:
         item = sources[index % len(sources)][index]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.io.files import new_folder, plain_errors, replacing
 from ownwords.io.paths import check_folder, foreign
@@ -105,7 +105,7 @@ class Trainer:
         config = model_config(
             self.recipe, layers, len(self.tokenizer), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         )
-        model = Qwen3ForCausalLM(config).to(self.device)
+        model = Qwen3ForCausalLM(config).to(self.device)  # type: ignore[arg-type]  # its wrapper loses `self`
         if weights:
             missing, unexpected = model.load_state_dict(weights, strict=False)
             assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
@@ -238,7 +238,7 @@ class Trainer:
             self.tokenizer.save_pretrained(made)
 
 
-def world_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def world_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The small world's tokenizer: the one that ships with the package, so that both models share it, or, before
     there is one, a new one kept in `folder`."""
     shipped = Path(__file__).parent / "models" / "student"
