@@ -30,7 +30,7 @@ options = parser.parse_args()
 @torch.inference_mode()
 def by_generate(prepared, batch: int) -> tuple[float, int]:
     """(seconds, tokens): one attempt after the other in batches; padding after the end is not counted."""
-    model, tokenizer = prepared.teacher.model, prepared.teacher.tokenizer
+    model, tokenizer = prepared.engine.teacher.model, prepared.engine.teacher.tokenizer
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     prompts = [
         [*prepared.prompts[prepared.problems[i % len(prepared.problems)].id][0], *prepared.style.forced]

@@ -20,7 +20,9 @@ from common import machine
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Interval
 from ownwords.generation.pilot import run_pilot
-from ownwords.generation.run import Progress, generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.progress import Progress
+from ownwords.generation.run import generate
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
 

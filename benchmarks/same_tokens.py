@@ -9,9 +9,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from divergence import first_difference, margin
+
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.divergence import first_difference, margin
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.traces.store import Store
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -13,7 +13,8 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.generation.prepare import Prepared, prepare
+from ownwords.generation.run import generate
 from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
 

@@ -18,7 +18,8 @@ from test_generate import content
 from ownwords.answers import checker as module
 from ownwords.answers.checker import Checker, NotJudged
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.records.problem import Problem
 
 FORMULA = Problem("q", "x+1")

@@ -20,8 +20,9 @@ from ownwords.chat.prompts import make_prompts
 from ownwords.chat.settings import THINK, stored_variables
 from ownwords.chat.templates import Chat
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.plan import MOST, PRIVILEGED, Plan, shown_at
-from ownwords.generation.run import make_plan, prepare
+from ownwords.generation.plan import MOST, PRIVILEGED, Owed, Plan, shown_at
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import make_plan
 from ownwords.models.load import model_path
 from ownwords.records.problem import Problem
 from ownwords.rsd.columns import FORCED
@@ -178,7 +179,7 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
         def right(problem_id, attempt, seed=seed):
             return random.Random(f"{seed}{problem_id}{attempt}").random() < 0.3
 
-        plan = Plan(PROBLEMS, {}, 3, until_correct=until, max_attempts=3, rescue=1000)
+        plan = Plan(PROBLEMS, {}, Owed(3, until_correct=until, max_attempts=3, rescue=1000))
         made = play(plan, right, slots, seed)
         assert plan.most_left == 0
         rescued = 0
@@ -193,7 +194,9 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
             wanted = next((n for n in range(4) if until and sum(right(i, 1000 + a) for a in range(n)) >= until), 3)
             assert again == list(range(1000, 1000 + wanted))
         assert rescued or seed
-        later = play(Plan(PROBLEMS, {i: {a: "incorrect" for a in range(3)} for i in made}, 3, rescue=2000), right, 9, 0)
+        later = play(
+            Plan(PROBLEMS, {i: {a: "incorrect" for a in range(3)} for i in made}, Owed(3, rescue=2000)), right, 9, 0
+        )
         assert all(attempts == [2000, 2001, 2002] for attempts in later.values()), "a run that goes on with it"
 
 
@@ -214,8 +217,8 @@ def test_a_run_is_given_a_privileged_teacher_later_and_says_so_in_the_record(tmp
     for trace in both:
         forced = prepared.style.forced
         assert tuple(trace.token_ids[: len(forced)]) == forced and (trace.source[: len(forced)] == FORCED).all()
-        assert "(For you alone" not in prepared.student.tokenizer.decode(trace.prompt_ids)
-        teacher = prepared.teacher.tokenizer.decode(prepared.pair(trace.problem_id, trace.attempt)[0])
+        assert "(For you alone" not in prepared.engine.student.tokenizer.decode(trace.prompt_ids)
+        teacher = prepared.engine.teacher.tokenizer.decode(prepared.pair(trace.problem_id, trace.attempt)[0])
         assert ("(For you alone" in teacher) == bool(trace.privileged)
 
 
@@ -456,7 +459,7 @@ def test_a_run_that_answers_at_once(tmp_path):
     assert [trace.token_ids.tolist() for trace in deep] == [trace.token_ids.tolist() for trace in world]
     for folder in ("run", "deep"):  # as training renders them again
         anything = Selection(correct=False, ended=False, pick="all", max_fallback=1.0, closing_tag=False)
-        for row in run_rows(tmp_path / folder, anything, prepared.student.tokenizer):
+        for row in run_rows(tmp_path / folder, anything, prepared.engine.student.tokenizer):
             assert row.render(row.question) == row.input_ids[: row.start].tolist()
     with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
         make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})

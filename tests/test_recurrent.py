@@ -13,14 +13,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from ownwords.engines.architecture import check_architecture, slot_error
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Request
 from ownwords.engines.lane import Lane
-from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.memory import slot_bytes
 from ownwords.engines.recurrent import RecurrentLayer, strides
 from ownwords.engines.small import small_config, small_model
 from ownwords.engines.stops import Stops
 from ownwords.rsd import gates
-from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
@@ -159,11 +159,11 @@ def requests(n: int, budget: int = 24) -> list[Request]:
     made = []
     for i in range(n):
         prompt = torch.randint(3, V, (1 + 7 * i % 20,), generator=torch.Generator().manual_seed(i)).tolist()
-        made.append(Request(i, i, prompt, prompt, attempt_noise(0, "x", i, budget - 5 * (i % 3))))
+        made.append(Request(("x", i), i, prompt, prompt, budget - 5 * (i % 3)))
     return made
 
 
-def run_all(made: LocalEngine, todo: list[Request]) -> dict:
+def run_all(made: Decoder, todo: list[Request]) -> dict:
     finished = {}
     while todo or made.rows:
         taken, todo = todo[: made.free], todo[made.free :]
@@ -183,7 +183,7 @@ PAIRS = [(name, name) for name in NAMED] + [
 def test_drafts_change_no_token(teacher, student):
     """Blocks of five against one token at a time, and what is recorded against plain passes of both models."""
     teacher, student = varied(teacher, 1), small_model(student)
-    made = {d: LocalEngine(teacher, student, RULES, STOPS, 4, 48, d) for d in (0, 4)}
+    made = {d: Decoder(teacher, student, RULES, STOPS, 4, 48, d) for d in (0, 4)}
     done = {d: run_all(engine, requests(6)) for d, engine in made.items()}
     assert 1.05 < made[4].work.positions / made[4].work.tokens, "no draft has fallen"
     assert made[4].work.blocks < 0.8 * made[0].work.blocks, "no draft stood"
@@ -205,7 +205,7 @@ def test_a_recurrent_teacher_that_spells_reads_no_padding(d):
     def spell(token: int) -> tuple[int, ...]:
         return (6, 7, 8) if token % 4 == 0 else (token,)
 
-    made = LocalEngine(teacher, student, RULES, STOPS, 4, 96, d, spell=spell, longest_spelling=3)
+    made = Decoder(teacher, student, RULES, STOPS, 4, 96, d, spell=spell, longest_spelling=3)
     done = run_all(made, requests(6))
     for request in requests(6):
         columns, ids, at = done[request.key].columns, list(request.teacher_prompt), []
@@ -222,7 +222,7 @@ def test_a_recurrent_teacher_is_left_as_it_was_by_spelled_products():
     teacher_of_V[5] = -1
     rules = Rules(gate=gates.Always(), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0),
                   teacher_of_V=teacher_of_V, spelled=Spelled.of({5: (6, 7, 8)}))  # fmt: skip
-    done = run_all(LocalEngine(teacher, student, rules, STOPS, 4, 96), requests(6, budget=12))
+    done = run_all(Decoder(teacher, student, rules, STOPS, 4, 96), requests(6, budget=12))
     for request in requests(6, budget=12):
         columns, ids = done[request.key].columns, list(request.teacher_prompt)
         for token, recorded in zip(columns["token_ids"].tolist(), columns["teacher_logprob"], strict=True):

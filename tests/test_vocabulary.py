@@ -243,13 +243,13 @@ def test_traces_of_two_vocabularies(tmp_path):
         assert (trace.source[:2] == FORCED).all() and ours.decode(trace.token_ids[:2]) == "<think>\n"
         sources |= set(trace.source.tolist())
         prompts = prepared.pair(trace.problem_id, trace.attempt)
-        spelled = [prepared.alignment.to_teacher(i) for i in ids.tolist()]
+        spelled = [prepared.job.writer.alignment.to_teacher(i) for i in ids.tolist()]
         assert shown(theirs, sum(spelled[:-1], ())) == shown(ours, ids[:-1])
         at = len(prompts[0]) - 1 + np.cumsum([0, *map(len, spelled[:-1])])
         with torch.inference_mode():
-            teacher = prepared.teacher.model(torch.tensor([[*prompts[0], *sum(spelled, ())]])).logits[0, at]
-            student = prepared.student.model(torch.tensor([[*prompts[1], *ids.tolist()]])).logits[0]
-        exact = teacher_log_p(prepared.rules, teacher).gather(-1, ids[:, None])[:, 0].numpy()
+            teacher = prepared.engine.teacher.model(torch.tensor([[*prompts[0], *sum(spelled, ())]])).logits[0, at]
+            student = prepared.engine.student.model(torch.tensor([[*prompts[1], *ids.tolist()]])).logits[0]
+        exact = teacher_log_p(prepared.engine.decoder.rules, teacher).gather(-1, ids[:, None])[:, 0].numpy()
         np.testing.assert_allclose(trace.teacher_logprob, exact, atol=1e-3)
         exact = student[len(prompts[1]) - 1 : -1, : len(ours)].log_softmax(-1).gather(-1, ids[:, None])[:, 0].numpy()
         np.testing.assert_allclose(trace.student_logprob, exact, atol=1e-3)
@@ -275,11 +275,15 @@ def test_the_teacher_may_propose_what_it_spells(tmp_path, batch):
         for trace in traces:
             prompt = prepared.pair(trace.problem_id, trace.attempt)[0]
             for n in np.flatnonzero(np.isin(trace.token_ids, own) & (trace.source == TEACHER)):
-                read = [t for i in trace.token_ids[: n + 1].tolist() for t in prepared.alignment.to_teacher(i)]
-                pieces = torch.tensor(prepared.alignment.products[int(trace.token_ids[n])])
+                read = [
+                    t for i in trace.token_ids[: n + 1].tolist() for t in prepared.job.writer.alignment.to_teacher(i)
+                ]
+                pieces = torch.tensor(prepared.job.writer.alignment.products[int(trace.token_ids[n])])
                 with torch.inference_mode():
-                    logits = prepared.teacher.model(torch.tensor([[*prompt, *read]])).logits[0, -1 - len(pieces) : -1]
-                exact = teacher_log_p(prepared.rules, logits).gather(-1, pieces[:, None]).sum().item()
+                    logits = prepared.engine.teacher.model(torch.tensor([[*prompt, *read]])).logits[
+                        0, -1 - len(pieces) : -1
+                    ]
+                exact = teacher_log_p(prepared.engine.decoder.rules, logits).gather(-1, pieces[:, None]).sum().item()
                 assert trace.teacher_logprob[n] == pytest.approx(exact, abs=1e-3)
                 checked += 1
         assert checked > 20 if spelled == "product" else checked == 0

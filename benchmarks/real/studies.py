@@ -18,7 +18,9 @@ import torch
 
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.pilot import run_pilot
-from ownwords.generation.run import Progress, generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.progress import Progress
+from ownwords.generation.run import generate
 
 TOLD = 30.0
 """seconds between lines of progress"""

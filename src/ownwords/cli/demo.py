@@ -45,7 +45,8 @@ def demo(
         from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
-        from ownwords.generation.run import generate, prepare
+        from ownwords.generation.prepare import prepare
+        from ownwords.generation.run import generate
         from ownwords.io.paths import check_output
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise

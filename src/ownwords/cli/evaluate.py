@@ -12,7 +12,7 @@ from ownwords.evaluation.config import EvalConfig
 from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
-    from ownwords.generation.run import Prepared
+    from ownwords.generation.prepare import Prepared
 
 
 @command
@@ -73,16 +73,14 @@ def evaluate(
     return 0
 
 
-def _plan(prepared: Prepared) -> str:
-    config, model = prepared.config, prepared.student.model
-    sampling = config.rules.student_sampling
+def _plan(prepared: Prepared[EvalConfig]) -> str:
+    config, engine = prepared.config, prepared.engine.describe()
+    sampling = config.shaped
     how = "greedy" if sampling.temperature == 0 else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}"
-    size = sum(p.numel() for p in model.parameters())
-    dtype = str(model.dtype)[6:] + (f" ({prepared.student.why})" if prepared.student.why else "")
     plan = (
-        f"{config.student} ({size / 1e6:.1f} M weights, {dtype}, {model.device}) on {config.source.problems}: "
-        f"{len(prepared.problems)} problems, {config.budget.attempts} answers to each, {how}, "
-        f"at most {config.budget.max_tokens} tokens, {prepared.slots} answers at once"
+        f"{config.model} ({engine.models['student']}) on {config.source.benchmark}: "
+        f"{len(prepared.problems)} problems, {config.answers} answers to each, {how}, "
+        f"at most {config.budget.max_tokens} tokens, {engine.slots} answers at once"
     )
     return "\n".join([plan, *(f"{name}: {remark}" for name, remark in prepared.remarks.items())])
 

@@ -53,8 +53,8 @@ def generate(
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.cli.watch import Watch
+        from ownwords.generation.prepare import prepare
         from ownwords.generation.run import generate as run
-        from ownwords.generation.run import prepare
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
 
@@ -64,7 +64,11 @@ def generate(
         console.print(prompts_table(prepared))
     if dry_run or show_prompts:
         return 0
-    seen = Watch(partial(prepared.student.tokenizer.decode, clean_up_tokenization_spaces=False)) if watch else None
+    seen = (
+        Watch(partial(prepared.job.writer.student.tokenizer.decode, clean_up_tokenization_spaces=False))
+        if watch
+        else None
+    )
     with live_progress(console, seen) as tell:
         complete = run(prepared, tell)
     with Store.read(config.run) as store:

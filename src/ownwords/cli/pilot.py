@@ -93,7 +93,7 @@ def _advice(pilot: Pilot) -> str:
     lines = [
         f"suggested: --gate {arm.gate}, the strictest whose solved rate is within one standard error of the best; "
         f"it refuses {1 - arm.pass_mass:.2%} of what the teacher proposes (quantile {arm.pass_mass:.4f})",
-        f"memory: {pilot.peak_bytes / 2**30:.2f} GiB at the most, {pilot.prepared.slots} attempts at once",
+        f"memory: {pilot.peak_bytes / 2**30:.2f} GiB at the most, {pilot.slots} attempts at once",
         *pilot.fit,
         *(f"{name}: {remark}" for name, remark in pilot.prepared.remarks.items()),
     ]

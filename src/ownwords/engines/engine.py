@@ -6,10 +6,8 @@ noise, so that a request is small enough for another process or machine. Everyth
 drafts, threads - is the engine's own business.
 
     engine = open_engine("local", job, options)
-    while requests or engine.load().flying:
-        engine.submit([requests.popleft() for _ in range(min(engine.room, len(requests)))])
-        for finished in engine.poll():
-            ...
+    for finished in write_all(engine, requests):
+        ...
     engine.close()
 
 Others register an engine of theirs as an entry point of the group `ownwords.engines`.
@@ -17,9 +15,11 @@ Others register an engine of theirs as an entry point of the group `ownwords.eng
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -34,6 +34,8 @@ from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
 
 GROUP = "ownwords.engines"
+AHEAD = 32
+"""requests whose prompts may be read before their turn, together with others"""
 
 
 @dataclass(frozen=True)
@@ -226,3 +228,18 @@ class Engine(Protocol):
 def open_engine(name: str, job: Job, options: Any) -> Engine:
     """Open the engine that is registered under a name. Raises ValueError for an unknown one, or if it cannot do it."""
     return load_plugin(GROUP, name, "engine").open(job, options)
+
+
+def write_all(engine: Engine, requests: Iterable[Request]) -> Iterator[Finished]:
+    """Have an engine write attempts, as many at once as it has room for; they come as they end."""
+    rest, coming, in_flight = iter(requests), deque[Request](), 0
+    while True:
+        coming.extend(islice(rest, max(0, engine.room + AHEAD - len(coming))))
+        taken = [coming.popleft() for _ in range(min(engine.room, len(coming)))]
+        if taken:
+            engine.submit(taken, coming)
+        elif not in_flight:
+            return
+        ended = engine.poll()
+        in_flight += len(taken) - len(ended)
+        yield from ended

@@ -90,10 +90,21 @@ class EvalConfig(Config):
             )
         if self.greedy and self.sampling != SamplingOptions():
             raise FieldError("greedy", "{greedy} and {sampling} exclude each other: give one of them")
-        self.generation().resolved()
+        self._recorded()
 
-    def generation(self) -> GenerateConfig:
-        """The run that makes the answers: the model writes alone, as --gate never does."""
+    @property
+    def answers(self) -> int:
+        """Answers per problem."""
+        return self.samples or (1 if self.greedy else 4)
+
+    @property
+    def shaped(self) -> SamplingOptions:
+        """How the model's distribution is shaped, nothing left open."""
+        return self._recorded().rules.student_sampling
+
+    def _recorded(self) -> GenerateConfig:
+        """An evaluation is recorded by the names of a generation in which the student writes alone, so that whatever
+        reads a run reads both."""
         sampling = SamplingOptions(temperature=0.0, top_p=1.0, top_k=0) if self.greedy else self.sampling
         source, prompting = self.source, self.prompting
         generation = GenerateConfig.of(
@@ -109,7 +120,7 @@ class EvalConfig(Config):
             batch=self.local.batch,
             gate="never",
             student_sampling=sampling,
-            attempts=self.samples or (1 if self.greedy else 4),
+            attempts=self.answers,
             max_tokens=self.budget.max_tokens,
             repetition_window=self.budget.repetition_window,
             system=prompting.system,
@@ -118,8 +129,13 @@ class EvalConfig(Config):
             template_kwargs=prompting.template_kwargs,
             seed=self.seed,
         )
-        return replace(generation, checking=self.checking)
+        return replace(generation, checking=self.checking).resolved()
 
     def flat(self) -> dict[str, Any]:
-        """The record of an evaluation: that of the run that makes the answers."""
-        return self.generation().resolved().flat()
+        """The record of an evaluation."""
+        return self._recorded().flat()
+
+    @classmethod
+    def free(cls) -> frozenset[str]:
+        """Names in the record that may change between two starts."""
+        return GenerateConfig.free()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from ownwords.generation.config import GenerateConfig
+from dataclasses import replace
+from pathlib import Path
+
+from ownwords.engines.options import LocalOptions
 from ownwords.traces.store import Store
 
 
-def as_begun(config: GenerateConfig) -> GenerateConfig:
+def as_begun(options: LocalOptions, run: Path) -> LocalOptions:
     """The same with the types of weights that the run directory was begun with, if there is one and none are given."""
-    if not (config.run / "traces.sqlite").is_file():
-        return config
-    with Store.read(config.run) as store:
+    if not (run / "traces.sqlite").is_file():
+        return options
+    with Store.read(run) as store:
         begun = {name: store.config.get(name, "auto") for name in ("teacher_dtype", "student_dtype")}
-    return config.changed(**{name: dtype for name, dtype in begun.items() if getattr(config.local, name) == "auto"})
+    return replace(options, **{name: dtype for name, dtype in begun.items() if getattr(options, name) == "auto"})

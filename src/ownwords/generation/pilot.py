@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ownwords.engines.engine import Pair
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
+from ownwords.generation.prepare import Prepared, prepare
 from ownwords.generation.progress import Progress
-from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.generation.run import generate
 from ownwords.io.files import write_file
 from ownwords.io.paths import check_folder
 from ownwords.records.problem import Problem
@@ -39,8 +41,10 @@ TOP = 16
 class Pilot:
     """All of it, gate by gate."""
 
-    prepared: Prepared
+    prepared: Prepared[GenerateConfig]
     """the whole run"""
+    slots: int
+    """attempts that are written at once"""
     arms: list[Arm]
     summaries: list[Summary]
     overlaps: list[Overlap | None]
@@ -75,6 +79,7 @@ def run_pilot(
     if len(prepared.problems) < 2:
         raise ValueError(f"{config.source.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
     sample = random.Random(config.seed).sample(prepared.problems, min(size, len(prepared.problems)))
+    slots = prepared.engine.describe().slots
     arms, summaries, overlaps = [], [], []
     for gate in gates:
         arm = with_gate(prepared, gate, sample)
@@ -86,27 +91,31 @@ def run_pilot(
         summaries.append(summary)
         overlaps.append(overlap(arm))
     busy = contention()
-    forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots, busy) for arm in arms]
+    forecasts = [forecast(arm, arms, len(prepared.problems), slots, busy) for arm in arms]
     told = fitting(prepared, [prepared.config.run / folder_of(gate) for gate in gates])
-    pilot = Pilot(prepared, arms, summaries, overlaps, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
+    pilot = Pilot(prepared, slots, arms, summaries, overlaps, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
     write(pilot, config.run / "pilot.json")
     return pilot
 
 
-def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
+def with_gate(prepared: Prepared[GenerateConfig], gate: str, sample: list[Problem]) -> Prepared[GenerateConfig]:
     """The run's own preparation for one gate and the pilot's problems."""
-    attempts = prepared.config.budget.attempts
+    attempts, writer = prepared.config.budget.attempts, prepared.job.writer
     if scales(prepared.config):
-        attempts = max(attempts, -(-prepared.slots // len(sample)))
+        attempts = max(attempts, -(-prepared.engine.describe().slots // len(sample)))
     folder = prepared.config.run / folder_of(gate)
-    top = prepared.config.soft_targets or min(TOP, len(prepared.student.tokenizer))
+    top = prepared.config.soft_targets or min(TOP, len(writer.student.tokenizer))
     config = prepared.config.changed(run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
+    if isinstance(writer, Pair):
+        writer = replace(writer, gate=parse_gate(gate))
+    job = replace(prepared.job, writer=writer, max_fallback=config.budget.max_fallback, soft_targets=top)
     return replace(
         prepared,
         config=config,
         problems=sample,
-        rules=replace(prepared.rules, gate=parse_gate(gate), soft_targets=top),
-        stops=replace(prepared.stops, max_fallback=config.budget.max_fallback),
+        owed=replace(prepared.owed, attempts=attempts),
+        job=job,
+        engine=prepared.engine.again(job),
     )
 
 
@@ -114,9 +123,10 @@ def folder_of(gate: str) -> str:
     return gate.replace(":", "-")
 
 
-def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
+def fitting(prepared: Prepared[GenerateConfig], runs: Sequence[Path]) -> list[str]:
     """Mean probability that each model gives to closing the thinking and to ending the turn, where traces did so."""
-    marks = fit.marks(prepared.student.tokenizer, prepared.config.prompting.think)
+    writer = prepared.job.writer
+    marks = fit.marks(writer.student.tokenizer, prepared.config.prompting.think)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in marks}
     attempts = 0
     for run in runs:
@@ -131,8 +141,8 @@ def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
     for name, pairs in found.items():
         teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist() if pairs else (None, None)
         if pairs:
-            of = {"teacher": teacher, "student": student} if prepared.teacher else {"student": student}
-            if name == fit.CLOSING and len(prepared.alignment.to_teacher(marks[name])) > 1:
+            of = {"teacher": teacher, "student": student} if isinstance(writer, Pair) else {"student": student}
+            if name == fit.CLOSING and len(writer.alignment.to_teacher(marks[name])) > 1:
                 of.pop("teacher", None)  # it spells the tag, and has no one token for it
             lines.append(fit.remark(name, len(pairs), of))
         elif name == fit.END:
@@ -177,7 +187,7 @@ class Clock:
         return np.array(self.rows)
 
 
-def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tuple[Summary, Arm]:
+def measure(arm: Prepared[GenerateConfig], whole: GenerateConfig, blocks_I5: np.ndarray) -> tuple[Summary, Arm]:
     """What has been made with one gate."""
     outcomes, lengths = [], []
     with Store.read(arm.config.run) as store:
@@ -195,12 +205,12 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
     return summary, Arm(arm.config.rules.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
 
 
-def overlap(arm: Prepared) -> Overlap | None:
+def overlap(arm: Prepared[GenerateConfig]) -> Overlap | None:
     """What both models' likeliest ids have in common in the traces of one gate."""
-    if arm.teacher is None:
+    if not isinstance(arm.job.writer, Pair):
         return None
     with Store.read(arm.config.run) as store:
-        return Overlap.of(store.traces(soft=True), arm.rules.soft_targets)
+        return Overlap.of(store.traces(soft=True), arm.job.soft_targets)
 
 
 def peak_bytes() -> int:

@@ -1,11 +1,10 @@
 """The mathematics of Reverse Speculative Decoding, on tensors: no model, no file, no option.
 
->>> log_P_BV, log_F_BV = (torch.log_softmax(torch.randn(1, 8), -1) for _ in "PF")
->>> gate = rsd.parse_gate("threshold:0.01")
->>> mixture = rsd.mix(log_P_BV, log_F_BV, gate(log_P_BV, log_F_BV), proposals=1)
->>> mixture.A_B, rsd.law(mixture)  # how often the teacher speaks, and the probability of every token
+>>> log_p_BV, log_q_BV = torch.randn(2, 1, 8).log_softmax(-1)
+>>> log_g_BV = rsd.parse_gate("threshold:0.01")(log_p_BV, log_q_BV)
+>>> rsd.mix(log_p_BV, log_q_BV, log_g_BV, proposals=1).teacher_share_B  # how often the teacher speaks
 
-From the gate (`parse_gate`) and the closed form of the loop (`mix`, `law`) to whole positions with their provenance
+From the gate (`parse_gate`) and the closed form of the loop (`mix`) to whole positions with their provenance
 (`Rules`, `decide`). Names end in their shapes: B positions, V the student's vocabulary, T the teacher's rows.
 """
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ownwords.rsd.gates import Gate as Gate
     from ownwords.rsd.gates import parse_gate as parse_gate
     from ownwords.rsd.mixture import Mixture as Mixture
-    from ownwords.rsd.mixture import law as law
     from ownwords.rsd.mixture import mix as mix
     from ownwords.rsd.noise import attempt_noise as attempt_noise
     from ownwords.rsd.shaping import Sampling as Sampling
@@ -36,7 +34,6 @@ _HOME = {
     "Step": "step",
     "attempt_noise": "noise",
     "decide": "step",
-    "law": "mixture",
     "mix": "mixture",
     "parse_gate": "gates",
     "raw_logprobs": "shaping",

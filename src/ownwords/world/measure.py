@@ -14,7 +14,8 @@ import torch
 from ownwords.engines.lane import Lane
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.options import SamplingOptions
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.models.load import load
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
