@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.configuration import Config, FieldError, options
 from ownwords.models.load import Loaded, adopt
 from ownwords.problems.readers import Rows
 from ownwords.problems.sources import collect
@@ -23,6 +24,7 @@ Problems = str | os.PathLike[str] | Iterable[Mapping[str, Any] | Problem]
 a pandas frame"""
 RUNS = Path("runs")
 """where a folder is made if none is named"""
+C = TypeVar("C", bound=Config)
 IN_MEMORY = "in memory"
 """the name of a model that has none"""
 
@@ -95,3 +97,15 @@ def to_folder(given: str | os.PathLike[str] | None, kind: str) -> Path:
     if given is not None:
         return Path(given)
     return next(path for n in count(1) if not os.path.lexists(path := RUNS / f"{kind}-{n}"))
+
+
+def configured(kind: type[C], **flat: Any) -> C:
+    """A configuration of options by their flat names. Raises ValueError for a name that there is not, or a value that
+    an option does not take."""
+    config = kind.of(**flat)
+    for name, option in options(kind).items():
+        value = option.of(config)
+        choices = get_args(option.kind)
+        if get_origin(option.kind) is Literal and value not in choices:
+            raise FieldError(name, "{" + name + "} is {}, expected {}", repr(value), ", ".join(map(str, choices)))
+    return config

@@ -15,7 +15,9 @@ from ownwords.traces.spans import printable
 STUDENT_STYLE = "background:#ffdf9e;color:#1c2127"
 """the report's own colour of the student's tokens"""
 FORCED_STYLE = "opacity:.6;font-style:italic"
-TEXT_STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;max-height:30em;overflow:auto;margin:.3em 0"
+TEXT_STYLE = (
+    "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;max-height:30em;overflow:auto;margin:.3em 0"
+)
 
 
 def text(said: str) -> str:
