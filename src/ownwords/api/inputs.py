@@ -103,7 +103,7 @@ def configured(kind: type[C], **flat: Any) -> C:
     """A configuration of options by their flat names. Raises ValueError for a name that there is not, or a value that
     an option does not take."""
     config = kind.of(**flat)
-    for name, option in options(kind).items():
+    for name, option in options(type(config)).items():
         value = option.of(config)
         choices = get_args(option.kind)
         if get_origin(option.kind) is Literal and value not in choices:

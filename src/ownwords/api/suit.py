@@ -81,6 +81,8 @@ def _written(traces: Iterable[Any], out: Path) -> Path:
     """Traces in memory as a file beside the scores. Raises ValueError if it holds others already."""
     rows = [_trace_row(one) if isinstance(one, Trace) else one for one in traces]
     lines = [json.dumps(dict(row)) for _, row in as_rows(rows, "traces") if isinstance(row, Mapping)]
+    if not lines:
+        raise ValueError("traces is empty: expected one at least")
     path, content = out.with_name(f"{out.name}.jsonl"), "".join(f"{line}\n" for line in lines)
     if path.exists() and path.read_text() != content:
         raise ValueError(f"out is {out}, and {path} holds other traces than these: name another folder")
