@@ -12,7 +12,8 @@ import ownwords
 ROOT = Path(ownwords.__file__).parent
 LAYERS = (
     "io", "configuration", "numbers", "rsd", "records", "models", "chat", "answers", "problems", "engines", "traces",
-    "generation", "suitability", "training", "evaluation", "sharing", "reports", "world", "cli", "__main__",
+    "generation", "suitability", "training", "evaluation", "sharing", "reports", "world", "api", "cli",
+    "__main__",
 )  # fmt: skip
 """from the ground up: a package imports from itself and from those before it"""
 UP = {

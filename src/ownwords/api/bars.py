@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,13 +18,18 @@ Tell = Callable[[int, int, str], None]
 def bar(progress: bool | None, doing: str, unit: str) -> Iterator[Tell]:
     """The function that a long call tells its state to. `progress`: whether it is shown; None: in a notebook only.
 
-    Other libraries' own bars stay away meanwhile: they are about things that nobody asked for.
+    Other libraries' own bars and remarks stay away meanwhile: they are about things that nobody asked for.
     """
     shown = in_notebook() if progress is None else progress
-    loud = logging.is_progress_bar_enabled()
+    loud, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
-        with tqdm(desc=doing, unit=f" {unit}", disable=not shown, file=sys.stdout if in_notebook() else None) as line:
+        with (
+            warnings.catch_warnings(),
+            tqdm(desc=doing, unit=f" {unit}", disable=not shown, file=sys.stdout if in_notebook() else None) as line,
+        ):
+            warnings.simplefilter("ignore", FutureWarning)
 
             def tell(done: int, total: int, said: str) -> None:
                 line.total = total
@@ -32,6 +38,7 @@ def bar(progress: bool | None, doing: str, unit: str) -> Iterator[Tell]:
 
             yield tell
     finally:
+        logging.set_verbosity(level)
         if loud:
             logging.enable_progress_bar()
 

@@ -103,8 +103,9 @@ def configured(kind: type[C], **flat: Any) -> C:
     """A configuration of options by their flat names. Raises ValueError for a name that there is not, or a value that
     an option does not take."""
     config = kind.of(**flat)
-    for name, option in options(type(config)).items():
-        value = option.of(config)
+    made: Config = config
+    for name, option in options(type(made)).items():
+        value = option.of(made)
         choices = get_args(option.kind)
         if get_origin(option.kind) is Literal and value not in choices:
             raise FieldError(name, "{" + name + "} is {}, expected {}", repr(value), ", ".join(map(str, choices)))
