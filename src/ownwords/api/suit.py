@@ -92,7 +92,7 @@ def _written(traces: Iterable[Any], out: Path) -> Path:
 
 
 def _trace_row(trace: Trace) -> dict[str, Any]:
-    row = {"problem_id": trace.problem_id, "attempt": trace.attempt, "verdict": trace.verdict, **sft_row(trace)}
+    row = {**sft_row(trace), "correct": {"correct": True, "incorrect": False}.get(trace.verdict)}
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in row.items()}
 
 
