@@ -103,9 +103,9 @@ def configured(kind: type[C], **flat: Any) -> C:
     """A configuration of options by their flat names. Raises ValueError for a name that there is not, or a value that
     an option does not take."""
     config = kind.of(**flat)
-    made: Config = config
-    for name, option in options(type(made)).items():
-        value = option.of(made)
+    plain: type = kind
+    for name, option in options(plain).items():
+        value = option.of(config)
         choices = get_args(option.kind)
         if get_origin(option.kind) is Literal and value not in choices:
             raise FieldError(name, "{" + name + "} is {}, expected {}", repr(value), ", ".join(map(str, choices)))
