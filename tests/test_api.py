@@ -20,7 +20,7 @@ from ownwords.api.inputs import to_folder, to_problems
 from ownwords.api.notebook import STUDENT_STYLE
 from ownwords.models.in_memory import weights_fingerprint
 from ownwords.models.load import model_path
-from ownwords.problems.gym import world_problems
+from ownwords.problems.sources import load_problems
 from ownwords.records.problem import Problem
 
 SIGNATURES = {
@@ -41,7 +41,7 @@ RESULTS = {
     "Trained": "arrow losses path record table",
 }
 OTHERS = {"Judged", "Problem", "RunTrace", "rsd"}
-ROWS = [{"question": p.question, "answer": p.answer} for p in world_problems("size=3", 0)]
+ROWS = [{"question": p.question, "answer": p.answer} for p in load_problems("world:size=3,seed=0")]
 
 
 def test_public_names():
@@ -83,7 +83,8 @@ def test_importing_the_package_imports_nothing_heavy():
 def run(tmp_path_factory):
     """A teacher by name, a student in memory, problems of a data set."""
     folder = model_path("world", "student")
-    student = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")  # as a folder is read on a CPU
+    student = model, AutoTokenizer.from_pretrained(folder)
     path = tmp_path_factory.mktemp("api") / "run"
     return ownwords.generate("world", student, datasets.Dataset.from_list(ROWS), run=path, attempts=2, max_tokens=200)
 
@@ -167,7 +168,7 @@ def test_problems_as_records_and_as_specs(tmp_path):
         (lambda: ownwords.generate("world", "world", ROWS, atempts=2), "atempts is no option, did you mean attempts"),
         (lambda: ownwords.generate("world", "world", ROWS, attempts=0), "attempts is 0, expected"),
         (lambda: ownwords.generate("world", "world", ROWS, preset="mine"), "preset is 'mine', expected default, "),
-        (lambda: ownwords.generate("world", "world", ROWS, gate="threshhold:1"), "unknown gate"),
+        (lambda: ownwords.generate("world", "world", ROWS, gate="threshhold:1"), "threshhold"),
         (lambda: ownwords.generate(None, "world", ROWS), "never"),
         (lambda: ownwords.generate("world", 7, ROWS), "student is int, expected a folder"),
         (lambda: ownwords.evaluate("world", ROWS, sample=2), "sample is no option, did you mean samples"),
@@ -234,6 +235,12 @@ def test_from_traces_to_a_student(run, tmp_path):
     correct = [trace for trace in run.traces() if trace.verdict == "correct"]
     scores = ownwords.score(correct, "world", out=tmp_path / "scores")
     assert len(scores.table()) == len(correct) and set(scores.table()["verdict"]) == {"correct"}
+    in_memory = ownwords.score(run, run.student, out=tmp_path / "in memory")
+    by_name = ownwords.score(run, "world", out=tmp_path / "by name")
+    assert in_memory.summary["all"] == by_name.summary["all"]
+    assert in_memory.config["student_weights"] != by_name.config["student_weights"]
+    with pytest.raises(ValueError, match="workers is 2 with a student in memory"):
+        ownwords.score(run, run.student, out=tmp_path / "two", workers=2)
     with pytest.raises(ValueError, match="holds other traces"):
         ownwords.score(correct[:1], "world", out=tmp_path / "scores")
     chosen = ownwords.select(scores, per_problem=1, out=tmp_path / "chosen")

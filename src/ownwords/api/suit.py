@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ownwords.api.bars import bar
 from ownwords.api.frames import frame
-from ownwords.api.inputs import as_rows, to_folder
+from ownwords.api.inputs import Model, as_rows, to_folder, to_model
 from ownwords.api.notebook import facts, table
 from ownwords.io.files import folder, write_file
 from ownwords.io.process import versions
@@ -35,7 +35,7 @@ PACKAGES = ("ownwords", "torch", "transformers", "tokenizers")
 
 def score(
     traces: str | os.PathLike[str] | Iterable[Trace | Mapping[str, Any]],
-    student: str | os.PathLike[str],
+    student: Model,
     *,
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
@@ -47,22 +47,21 @@ def score(
         traces: a run; a file or folder of traces, or `hf:NAME,split=train`; or traces in memory: those of a run, or
             rows with messages, prompt and completion, or input_ids and labels. What is in memory is written to a file
             beside `out`, since the set is read more than once.
-        student: a folder, a hub name or `world`.
+        student: a folder, a hub name, `world`, or (model, tokenizer) as `transformers` loads them.
         out: the scores directory; an unfinished one goes on. None makes runs/score-1, or the next number.
         progress: show a bar; None does so in a notebook only.
         options: the options of `ownwords score` by their names, as `sample=200`.
 
     Raises ValueError, in one line that names the parameter, for what cannot be scored.
     """
-    if not isinstance(student, str | os.PathLike):
-        raise ValueError(
-            f"student is {type(student).__name__}, expected a folder or a name: save the model and its tokenizer first"
-        )
+    given = to_model(student, "student")
     path = to_folder(out, "score")
     spec = os.fspath(traces) if isinstance(traces, str | os.PathLike) else str(_written(traces, path))
     if unknown := sorted(options.keys() - ScoreConfig.__dataclass_fields__.keys()):
         raise ValueError(f"{unknown[0]} is no option of score")
-    config = ScoreConfig(traces=spec, student=os.fspath(student), out=path, **options)
+    config = ScoreConfig(traces=spec, student=given.name, out=path, **options)
+    if given.loaded and config.workers > 1:
+        raise ValueError(f"workers is {config.workers} with a student in memory: expected 1, or the student's folder")
     with bar(progress, "score", "traces") as tell:
         done = [0, 0]
 
@@ -73,7 +72,7 @@ def score(
             done[0] += more
             tell(done[0], done[1], "")
 
-        score_set(config, versions(*PACKAGES), say, plan)
+        score_set(config, versions(*PACKAGES), say, plan, student=given.loaded)
     return Scores(path)
 
 
