@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import datasets
 import pandas
@@ -99,6 +100,18 @@ def test_a_run_is_a_folder_of_traces_that_show_themselves(run):
     assert "6 attempts at 3 problems" in repr(run) and "mean student surprisal" in run._repr_html_()
     again = ownwords.Run(run.path)  # the student's tokenizer is found by the name that the record has
     assert [one._repr_html_() for one in again.traces()] == [one._repr_html_() for one in traces]
+
+
+@pytest.mark.parametrize("progress", [None, True])
+def test_calls_are_quiet_unless_asked(progress, tmp_path, capfd):
+    ownwords.evaluate("world", ROWS[:1], samples=1, max_tokens=40, run=tmp_path / "run", progress=progress)
+    out, err = capfd.readouterr()
+    assert out == "" and (("evaluate: 100%" in err and "1/1" in err) if progress else err == "")
+
+
+def test_the_students_colour_is_the_reports():
+    css = (Path(ownwords.__file__).parent / "reports" / "page" / "page.css").read_text()
+    assert f"--student: {STUDENT_STYLE[11:18]};" in css
 
 
 def test_a_run_as_tables(run):

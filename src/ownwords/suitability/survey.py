@@ -66,7 +66,8 @@ class Survey:
 
 
 def survey(config: ScoreConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Survey:
-    """Read the whole set once. `tokenizer`: the student's, if it is in memory. Raises ValueError for every row that does not fit."""
+    """Read the whole set once. `tokenizer`: the student's, if it is in memory. Raises ValueError for every row that
+    does not fit."""
     as_text = _other_tokenizer(config, tokenizer)
     digest = hashlib.sha256()
     ranked: list[tuple[bytes, int]] = []
