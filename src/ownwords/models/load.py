@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from ownwords.models import gguf
 from ownwords.models.checkpoints import base_of, check_files, fingerprint
 from ownwords.models.dtypes import choose, name_of
+from ownwords.models.in_memory import weights_fingerprint
 
 SHOWN = 3
 """names in a message, of however many there are"""
@@ -81,6 +82,15 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     _check_numbers(model, what)
     _check_ids(model, tokenizer, what)
     return Loaded(model, tokenizer, identity, why)
+
+
+def adopt(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, role: str) -> Loaded:
+    """A model that is in memory already, and stays where it is; it is set to evaluation. Raises ValueError in one line
+    if model and tokenizer do not fit together, or a weight is not finite."""
+    what, model = f"the {role} in memory", model.eval()
+    _check_numbers(model, what)
+    _check_ids(model, tokenizer, what)
+    return Loaded(model, tokenizer, weights_fingerprint(model, tokenizer))
 
 
 def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:

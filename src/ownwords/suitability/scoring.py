@@ -42,17 +42,19 @@ def score(
     tell: Tell = lambda traces, tokens: None,
     plan: Tell = lambda traces, done: None,
     say: Callable[[str], None] = lambda line: None,
+    student: Loaded | None = None,
 ) -> dict[str, Any]:
     """Score what the directory lacks and return the summary. `plan(traces, done)` is told before the first token, and
-    so is what there is to say of the student's type.
+    so is what there is to say of the student's type. `student`: if it is in memory; it then scores in this process.
 
     Raises ValueError where set, student or directory cannot be used, DiskFull if there is no room.
     """
     _refuse_foreign(config.out)
-    found = survey(config)
+    found = survey(config, None if student is None else student.tokenizer)
     if config.dtype == "auto" and (config.out / "config.yaml").is_file():  # it goes on in the type that it began with
         config = replace(config, dtype=stored.read_config(config.out / "config.yaml").get("dtype", "auto"))
-    student = load(config.student, "student", _device(config, 0), config.dtype)
+    alone = student is not None or config.workers == 1
+    student = student or load(config.student, "student", _device(config, 0), config.dtype)
     config = replace(config, dtype=student.dtype)
     if student.why:
         say(f"{config.student} in {student.dtype}: {student.why}")
@@ -69,7 +71,7 @@ def score(
             return stored.Scores.read(config.out).summary
         (config.out / "parts").mkdir(exist_ok=True)
         plan(found.traces, stored.rows_in_parts(config.out))
-        if config.workers == 1:
+        if alone:
             parts = work(config, found, 0, tell, student)
         else:
             del student

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from ownwords.chat.settings import THINK
 from ownwords.models.load import load_tokenizer
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed, check
@@ -63,9 +65,10 @@ class Survey:
     """the set's ids are of another tokenizer than the student's"""
 
 
-def survey(config: ScoreConfig) -> Survey:
-    """Read the whole set once. Raises ValueError for every row that does not fit."""
-    as_text = _other_tokenizer(config)
+def survey(config: ScoreConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Survey:
+    """Read the whole set once. `tokenizer`: the student's, if it is in memory. Raises ValueError for every row that
+    does not fit."""
+    as_text = _other_tokenizer(config, tokenizer)
     digest = hashlib.sha256()
     ranked: list[tuple[bytes, int]] = []
     for number, member in enumerate(members(config.traces, as_text)):
@@ -112,7 +115,7 @@ def _size(member: Member) -> float:
     return (len(trace.question) + len(trace.thinking or "") + len(trace.answer)) / LETTERS_PER_TOKEN
 
 
-def _other_tokenizer(config: ScoreConfig) -> bool:
+def _other_tokenizer(config: ScoreConfig, tokenizer: PreTrainedTokenizerBase | None) -> bool:
     """Whether a run's ids mean other tokens than the student's."""
     if not is_run(Path(config.traces)):
         return False
@@ -120,5 +123,5 @@ def _other_tokenizer(config: ScoreConfig) -> bool:
         theirs = store.config["student"]
     if theirs == config.student:
         return False
-    one, other = (load_tokenizer(name, "student").get_vocab() for name in (theirs, config.student))
-    return one != other
+    ours = tokenizer or load_tokenizer(config.student, "student")
+    return load_tokenizer(theirs, "student").get_vocab() != ours.get_vocab()
