@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -49,6 +48,7 @@ def generate(
 
         check_hub(push_to_hub, overwrite=False)
     with loading(console, "loading models"):
+        from ownwords.cli.look import decoder
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.cli.watch import Watch
@@ -63,7 +63,7 @@ def generate(
         console.print(prompts_table(prepared))
     if dry_run or show_prompts:
         return 0
-    seen = Watch(partial(prepared.student.tokenizer.decode, clean_up_tokenization_spaces=False)) if watch else None
+    seen = Watch(decoder(prepared.student.tokenizer)) if watch else None
     with live_progress(console, seen) as tell:
         complete = run(prepared, tell)
     with Store.read(config.run) as store:

@@ -93,7 +93,7 @@ def prompts_table(prepared: Prepared) -> Table:
         texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
-    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged, 0)
+    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged or "", 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
     sides = {"teacher": (prepared.teacher, theirs), "student": (prepared.student, ours)}
@@ -108,8 +108,8 @@ def prompts_table(prepared: Prepared) -> Table:
     for token in prepared.style.forced:
         cells: list[Text | str] = [*shown(prepared.student, [token])[0]]
         if prepared.teacher:
-            pieces = shown(prepared.teacher, prepared.alignment.to_teacher(token))
-            cells = [Text("·").join(text for text, _ in pieces), " ".join(i for _, i in pieces), *cells]
+            spelled = shown(prepared.teacher, prepared.alignment.to_teacher(token))
+            cells = [Text("·").join(text for text, _ in spelled), " ".join(i for _, i in spelled), *cells]
         table.add_row("forced", *cells, style="italic")
     return table
 

@@ -64,9 +64,15 @@ def read_benchmark(
     benchmark, source = known(spec)
     if benchmark and source == benchmark.spec:
         answer_field = answer_field or benchmark.answer_field
-    fields = dict(question_field=question_field, answer_field=answer_field)
     try:
-        problems = load_problems(source, limit=limit, seed=seed, **fields, advice="mend them")
+        problems = load_problems(
+            source,
+            limit=limit,
+            seed=seed,
+            question_field=question_field,
+            answer_field=answer_field,
+            advice="mend them",
+        )
     except FieldError as error:
         raise error.renamed(problems="benchmark") from error
     return [shuffle_options(p, seed) for p in problems] if benchmark and benchmark.shuffled else problems
