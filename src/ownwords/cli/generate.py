@@ -77,5 +77,5 @@ def generate(
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)
         push_run(console, out, push_to_hub)
-    console.print(f"ownwords show {config.run} looks at a trace, ownwords export {config.run} writes Parquet")
+    console.print(f"look at a trace: ownwords show {config.run}; write Parquet: ownwords export {config.run}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from ownwords.traces.summary import described
 
 if TYPE_CHECKING:
     from ownwords.generation.config import GenerateConfig
+    from ownwords.generation.options import SamplingOptions
     from ownwords.generation.run import Prepared
+    from ownwords.models.load import Loaded
     from ownwords.traces.summary import Summary
 
 
@@ -21,10 +24,10 @@ def plan_table(prepared: Prepared) -> Table:
     config = prepared.config
     table = Table(title="plan", show_header=False, title_justify="left")
 
-    def sampling(options) -> str:
+    def sampling(options: SamplingOptions) -> str:
         return f"T {options.temperature:g}, top-p {options.top_p:g}, top-k {options.top_k or 'all'}"
 
-    def model(name: str, side, options) -> str:
+    def model(name: str, side: Loaded | None, options: SamplingOptions) -> str:
         if side is None:
             return name
         size = sum(p.numel() for p in side.model.parameters())
@@ -75,9 +78,9 @@ def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
 
 
 def _checking(config: GenerateConfig) -> str:
-    where = "the last box" if config.checking.answer_from == "boxed" else "any way of saying it"
+    where = "the last box" if config.checking.answer_from == "boxed" else "any way of stating it"
     judge = (
-        f", then {config.checking.judge_model} at {config.checking.judge_url} where they decide nothing"
+        f", then {config.checking.judge_model} at {config.checking.judge_url} if they decide nothing"
         if config.checking.judge_url
         else ""
     )
@@ -86,18 +89,21 @@ def _checking(config: GenerateConfig) -> str:
 
 def prompts_table(prepared: Prepared) -> Table:
     """What the models read before the first problem, a token in a row, and the tokens that are forced after it."""
+    from ownwords.cli.look import decoder
     from ownwords.generation.plan import PRIVILEGED
     from ownwords.traces.spans import printable
 
-    def shown(side, ids) -> list[tuple[Text, str]]:
-        texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
+    def shown(side: Loaded, ids: Sequence[int]) -> list[tuple[Text, str]]:
+        decode = decoder(side.tokenizer)
+        texts = (decode([i]) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
     problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged or "", 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
-    sides = {"teacher": (prepared.teacher, theirs), "student": (prepared.student, ours)}
-    sides = {name: side for name, side in sides.items() if side[0]}  # a student alone has no teacher
+    sides = {"student": (prepared.student, ours)}
+    if prepared.teacher:  # a student alone has none
+        sides = {"teacher": (prepared.teacher, theirs), **sides}
     table.add_column("", justify="right")
     for name in sides:
         table.add_column(name)
