@@ -89,13 +89,11 @@ def _checking(config: GenerateConfig) -> str:
 
 def prompts_table(prepared: Prepared) -> Table:
     """What the models read before the first problem, a token in a row, and the tokens that are forced after it."""
-    from ownwords.cli.look import decoder
     from ownwords.generation.plan import PRIVILEGED
     from ownwords.traces.spans import printable
 
     def shown(side: Loaded, ids: Sequence[int]) -> list[tuple[Text, str]]:
-        decode = decoder(side.tokenizer)
-        texts = (decode([i]) for i in ids)
+        texts = (str(side.tokenizer.decode([i], clean_up_tokenization_spaces=False)) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
     problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged or "", 0)
