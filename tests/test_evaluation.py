@@ -268,7 +268,9 @@ def test_scores_in_the_shape_of_the_hub(tmp_path, monkeypatch):
 
 WRONG = [
     (("eval",), "--run requires an argument"),
-    (("eval", "--run", "new", "--benchmark", "gsm9k"), "names nothing: expected a"),
+    (("eval", "--run", "new", "--benchmark", "gsm9k"), "error: --benchmark 'gsm9k' names nothing: expected a"),
+    (("eval", "--run", "new", "--benchmark", "bad.jsonl"), "(1 bad row of 2: mend them)"),
+    (("eval", "--run", "new", "--benchmark", "none.jsonl", "--answer-field", "a"), "none.jsonl: no such file"),
     (("eval", "--run", "new", "--benchmark", "gsm8k"), "hf:openai/gsm8k,split=test,config=main: cannot read"),
     (("eval", "--run", "new", "--benchmark", "gsm8k=none.jsonl"), "none.jsonl"),
     (("eval", "--run", "new", "--samples", "0"), "samples is 0, expected a whole number from 1 to 1000"),
@@ -283,6 +285,9 @@ WRONG = [
     (("compare", "run", "nowhere"), "nowhere does not exist"),
     (("compare", "run"), "--after requires an argument"),
     (("check-references", "none.jsonl"), "none.jsonl"),
+    (("check-references", "nowhere"), "error: --benchmark 'nowhere' names nothing"),
+    (("check-references", "bad.jsonl"), "(1 bad row of 2: mend them)"),
+    (("check-references", "bad.jsonl", "--question-field", "q"), "(2 bad rows of 2: no row can be read)"),
     (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected"),
     (("generate", "--run", "new", "--teacher", "none"), "expected --gate never"),
 ]
@@ -293,6 +298,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(sampled, tmp_path, words, messa
     monkeypatch.chdir(tmp_path)
     Path("run").symlink_to(sampled[0])
     Path("here.yaml").write_text("mine")
+    Path("bad.jsonl").write_text('{\n{"question": "q", "answer": 1}\n')
     code, error = command(monkeypatch, *words), capfd.readouterr().err
     assert code == 2, error
     assert message in error and "Traceback" not in error

@@ -188,7 +188,7 @@ def test_layouts_of_outputs(row, fields, kind, reference, outputs):
     ("row", "words"),
     [
         ({"reference": "5"}, "no field for the output"),
-        ({"output": "x"}, "--reference-field"),
+        ({"output": "x"}, "reference_field"),
         ({"reference": "5", "output": 5}, "'output' holds 5, expected the text"),
         ({"reference": "5", "output": ["x", "y"], "score": [1, 0, 1]}, "2 outputs in 'output' and 3 verdicts"),
         ({"reference": "", "output": "x"}, "no reference answer"),

@@ -153,7 +153,7 @@ def test_pilot_on_the_small_world(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit:
         main()
     shown = capsys.readouterr().out
-    assert exit.value.code == 0 and "suggested: --gate" in shown and "4 problems, and what 30 will be like" in shown
+    assert exit.value.code == 0 and "suggested: --gate" in shown and "measured on 4 problems, predicted for 30" in shown
     figures = json.loads((run / "pilot.json").read_text())
     assert set(figures["gates"]) == {"threshold:0.01", "rank:5"} and figures["peak_bytes"] > 1e8
     for gate, folder in (("threshold:0.01", "threshold-0.01"), ("rank:5", "rank-5")):

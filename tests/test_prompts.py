@@ -323,7 +323,7 @@ def test_variables_of_a_template(tmp_path):
         assert tokenizer.decode(made.style.forced) == "<think>"
         assert tokenizer.decode(made.pairs[PROBLEM.id][1]).endswith("<|im_start|>assistant\n")
     for name in ("tokenize", "chat_template", "messages", "add_generation_prompt"):
-        with pytest.raises(ValueError, match=f"--template-kwargs sets '{name}', expected a variable of the template"):
+        with pytest.raises(ValueError, match=f"template_kwargs sets '{name}', expected a variable of the template"):
             make_prompts([PROBLEM], tokenizer, tokenizer, ("", ""), None, THINK, None, {name: "x"})
     config = GenerateConfig.of(run=tmp_path, template_kwargs={"thinking": "true", "effort": "low", "n": "3"}).resolved()
     assert (

@@ -80,7 +80,7 @@ class Option:
     """what stands beside the type in Annotated"""
     default: Any
     """MISSING if it has to be given"""
-    owner: type[Any]
+    owner: Any
     """the dataclass that it is a field of"""
 
     def of(self, config: Any) -> Any:
@@ -107,8 +107,8 @@ def _options(kind: Any, prefix: str, path: tuple[str, ...], marks: tuple[Any, ..
         hint, here = hints[one.name], (*path, one.name)
         inner: Any
         inner, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        name = prefix if isinstance(inner, type) and issubclass(inner, Group) else f"{prefix}{one.name}."
         if is_dataclass(inner):
-            name = prefix if issubclass(inner, Group) else f"{prefix}{one.name}."
             found += _options(inner, name, here, (*marks, *own))
         else:
             found.append(Option(prefix + one.name, here, inner, (*marks, *own), _default(one), kind))

@@ -74,7 +74,7 @@ def demo(
     try:
         with console.status("writing the report"):
             report_writer()([run / arm for arm in ARMS], page, overwrite=True)
-        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True)
+        console.print(f"\nthe report, for a browser: {page}", soft_wrap=True)
     except NoPictures as error:
         runs = " ".join(str(run / arm) for arm in ARMS)
         # not markup: the name of the extra stands in brackets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -49,6 +48,7 @@ def generate(
 
         check_hub(push_to_hub, overwrite=False)
     with loading(console, "loading models"):
+        from ownwords.cli.look import decoder
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.cli.watch import Watch
@@ -63,11 +63,7 @@ def generate(
         console.print(prompts_table(prepared))
     if dry_run or show_prompts:
         return 0
-    seen = (
-        Watch(partial(prepared.job.writer.student.tokenizer.decode, clean_up_tokenization_spaces=False))
-        if watch
-        else None
-    )
+    seen = Watch(decoder(prepared.job.writer.student.tokenizer)) if watch else None
     with live_progress(console, seen) as tell:
         complete = run(prepared, tell)
     with Store.read(config.run) as store:
@@ -82,5 +78,5 @@ def generate(
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)
         push_run(console, out, push_to_hub)
-    console.print(f"ownwords show {config.run} looks at a trace, ownwords export {config.run} writes Parquet")
+    console.print(f"look at a trace: ownwords show {config.run}; write Parquet: ownwords export {config.run}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,9 +106,14 @@ def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
     from ownwords.traces.spans import spans
 
     text, source = Text(), trace.column("source")
-    for span in spans(trace, lambda ids: str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))):
+    for span in spans(trace, decoder(tokenizer)):
         text.append(*styled(span.text, int(source[span.start])))
     return text
+
+
+def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """The text of ids, special tokens and spaces kept."""
+    return lambda ids: str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
 def styled(text: str, source: int) -> tuple[str, str]:

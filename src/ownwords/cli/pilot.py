@@ -59,7 +59,7 @@ def pilot(
 def pilot_table(pilot: Pilot) -> Table:
     """Measured and predicted, a column per gate."""
     whole = pilot.prepared
-    title = f"{len(pilot.arms[0].outcomes)} problems, and what {len(whole.problems)} will be like"
+    title = f"measured on {len(pilot.arms[0].outcomes)} problems, predicted for {len(whole.problems)}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for arm in pilot.arms:
@@ -100,7 +100,7 @@ def _advice(pilot: Pilot) -> str:
     beyond = max(f.extrapolated for f in pilot.forecasts)
     if beyond > 1.05:
         lines.append(
-            f"the run will have {beyond:.1f} times as many attempts at once as the pilot: its speed is extrapolated"
+            f"the run has {beyond:.1f} times as many attempts at once as the pilot, so its speed is extrapolated"
         )
     if pilot.contention > 1.1:
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -161,10 +161,10 @@ def compare_teachers(
         from ownwords.suitability.teachers import compare
     check_folder(out)
     if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
-        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+        raise ValueError(f"{out} holds {stray[0]}, which no comparison of these sets made: name another --out")
     if (out / "teachers.json").exists() and not (out / "0").is_dir():
-        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
-    sets: dict[str, list[dict[str, Any]]] = {}
+        raise ValueError(f"{out / 'teachers.json'} was made by no comparison here: name another --out, or move it away")
+    sets: dict[str, Sequence[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(

@@ -74,9 +74,9 @@ def _soft_targets(prepared: Prepared[GenerateConfig]) -> list[tuple[str, str]]:
 
 
 def _checking(config: GenerateConfig) -> str:
-    where = "the last box" if config.checking.answer_from == "boxed" else "any way of saying it"
+    where = "the last box" if config.checking.answer_from == "boxed" else "any way of stating it"
     judge = (
-        f", then {config.checking.judge_model} at {config.checking.judge_url} where they decide nothing"
+        f", then {config.checking.judge_model} at {config.checking.judge_url} if they decide nothing"
         if config.checking.judge_url
         else ""
     )
@@ -89,10 +89,10 @@ def prompts_table(prepared: Prepared[GenerateConfig]) -> Table:
     from ownwords.traces.spans import printable
 
     def shown(side: Named, ids: Sequence[int]) -> list[tuple[Text, str]]:
-        texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
+        texts = (str(side.tokenizer.decode([i], clean_up_tokenization_spaces=False)) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
-    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged, 0)
+    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged or "", 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
     writer, read = prepared.job.writer, {"teacher": theirs, "student": ours}
@@ -107,8 +107,8 @@ def prompts_table(prepared: Prepared[GenerateConfig]) -> Table:
     for token in prepared.style.forced:
         cells: list[Text | str] = [*shown(writer.student, [token])[0]]
         if "teacher" in writer.models:
-            pieces = shown(writer.models["teacher"], writer.alignment.to_teacher(token))
-            cells = [Text("·").join(text for text, _ in pieces), " ".join(i for _, i in pieces), *cells]
+            spelled = shown(writer.models["teacher"], writer.alignment.to_teacher(token))
+            cells = [Text("·").join(text for text, _ in spelled), " ".join(i for _, i in spelled), *cells]
         table.add_row("forced", *cells, style="italic")
     return table
 

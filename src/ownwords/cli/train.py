@@ -86,7 +86,7 @@ def plan_table(prepared: Prepared) -> Table:
     table = Table(title="plan", show_header=False, title_justify="left")
     size = sum(p.numel() for p in prepared.student.model.parameters())
     how = f"LoRA of rank {config.lora.rank}" if config.lora.rank else "all weights"
-    recipe, (low, high) = config.recipe, config.recipe.betas
+    recipe = config.recipe
     rows = [
         ("student", f"{config.student} ({size / 1e6:.1f} M weights), {how}, {config.machine.precision}"),
         *(("data", f"{said}: {used} of {read} traces") for said, read, used in data.sets),
@@ -105,7 +105,7 @@ def plan_table(prepared: Prepared) -> Table:
         (
             "rate",
             f"{recipe.learning_rate:g}, {recipe.schedule}, warm-up {recipe.warmup:g}, "
-            f"weight decay {recipe.weight_decay:g}, betas {low:g} {high:g}",
+            f"weight decay {recipe.weight_decay:g}, betas {' '.join(f'{beta:g}' for beta in recipe.betas or ())}",
         ),
         ("out", f"{config.out}, data digest {data.digest}, seed {config.seed}"),
     ]

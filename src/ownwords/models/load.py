@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.configuration import FieldError
 from ownwords.models import gguf
 from ownwords.models.checkpoints import base_of, check_files, fingerprint
 from ownwords.models.dtypes import choose, name_of
@@ -169,9 +170,11 @@ def _device(device: str, role: str) -> torch.device:
     try:
         where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     except RuntimeError as error:
-        raise ValueError(f"--{role}-device is {device!r}, expected auto, cpu, cuda or cuda:1") from error
+        message = f"{{{role}_device}} is {{}}, expected auto, cpu, cuda or cuda:1"
+        raise FieldError(f"{role}_device", message, repr(device)) from error
     if where.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--{role}-device is {device}, but this machine shows no GPU to torch: use cpu or auto")
+        message = f"{{{role}_device}} is {{}}, but this machine shows no GPU to torch: use cpu or auto"
+        raise FieldError(f"{role}_device", message, device)
     return where
 
 

@@ -180,24 +180,23 @@ class TrainConfig(Config):
         """The same with the preset's values filled in. Raises FieldError if options contradict each other."""
         preset = dict(PRESETS[self.preset])
         prefix = preset.pop("prefix", {})
-        values = {name: value for name, value in vars(self.recipe).items() if value is not None}
-        recipe = replace(self.recipe, **{**preset, **values})
+        values = preset | {name: value for name, value in vars(self.recipe).items() if value is not None}
         tokens = self.prefix.tokens or prefix.get("tokens")
         if self.prefix.whole is not None and tokens is None:
             raise FieldError(
                 "prefix.whole", "{prefix.whole} without {prefix.tokens}: without prefixes all traces are whole"
             )
         whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
-        if given(recipe.batch) % given(recipe.micro_batch):
+        if values["batch"] % values["micro_batch"]:
             raise FieldError(
                 "batch",
                 "{batch} {} is no multiple of {micro_batch} {}: expected one that is",
-                recipe.batch,
-                recipe.micro_batch,
+                values["batch"],
+                values["micro_batch"],
             )
         return replace(
             self,
-            recipe=recipe,
+            recipe=replace(self.recipe, **values),
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
