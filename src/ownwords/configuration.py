@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
 
 
 class FieldError(ValueError):
@@ -185,3 +187,10 @@ def _parts(
             found = _parts(inner, given, within, here)
             parts[one.name] = inner(**found) if within is None else replace(within, **found)
     return parts
+
+
+def given(setting: T | None) -> T:
+    """A setting that every resolved configuration has. Raises ValueError if it was not resolved."""
+    if setting is None:
+        raise ValueError("the configuration lacks what its preset gives: expected one that was resolved()")
+    return setting

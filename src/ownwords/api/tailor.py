@@ -117,7 +117,7 @@ class RunTrace(Trace):
     def _repr_html_(self) -> str:
         head = f"<div><b>{text(self.problem.question)}</b></div>"
         found = f"<div>{text(f'{self.verdict}: {self.answer or None}, expected {self.problem.answer}')}</div>"
-        pieces = ((span.text, int(self.source[span.start])) for span in spans(self, self.decode))
+        pieces = ((span.text, int(self.column("source")[span.start])) for span in spans(self, self.decode))
         return head + coloured(pieces) + found + LEGEND
 
 

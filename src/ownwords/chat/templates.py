@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.chat.settings import THINK, read_variables
@@ -198,7 +199,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str] = THINK) -> str:
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int] | np.ndarray, think: Sequence[str] = THINK) -> str:
     """One decode of the whole span, without special tokens such as the end of turn; think tags stay, which are special
     in some tokenizers."""
     dropped = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special and t.content not in think}

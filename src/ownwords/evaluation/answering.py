@@ -31,7 +31,7 @@ def prepare(
 
     Raises ValueError for whatever would stop the run, before the first token.
     """
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     fresh, remarks = _fresh(config, problems or _read(config))
     probe(config.checking)
     model, prompting, budget = named(config.model, "model", loaded), config.prompting, config.budget

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ownwords.configuration import given
 from ownwords.engines.engine import Pair
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Arm, Forecast, Outcome, forecast, suggest
@@ -83,7 +85,7 @@ def run_pilot(
     arms, summaries, overlaps = [], [], []
     for gate in gates:
         arm = with_gate(prepared, gate, sample)
-        clock = Clock(lambda progress, gate=gate: tell(gate, progress))
+        clock = Clock(partial(tell, gate))
         if not generate(arm, clock):
             return None
         summary, measured = measure(arm, prepared.config, clock.blocks)
@@ -136,11 +138,11 @@ def fitting(prepared: Prepared[GenerateConfig], runs: Sequence[Path]) -> list[st
                 for name, mark in marks.items():
                     at = fit.place(name, mark, trace.token_ids)
                     if at is not None:
-                        found[name].append((trace.teacher_logprob[at], trace.student_logprob[at]))
+                        found[name].append((trace.column("teacher_logprob")[at], trace.column("student_logprob")[at]))
     lines = []
     for name, pairs in found.items():
-        teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist() if pairs else (None, None)
         if pairs:
+            teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist()
             of = {"teacher": teacher, "student": student} if isinstance(writer, Pair) else {"student": student}
             if name == fit.CLOSING and len(writer.alignment.to_teacher(marks[name])) > 1:
                 of.pop("teacher", None)  # it spells the tag, and has no one token for it
@@ -202,7 +204,7 @@ def measure(arm: Prepared[GenerateConfig], whole: GenerateConfig, blocks_I5: np.
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)
-    return summary, Arm(arm.config.rules.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
+    return summary, Arm(given(arm.config.rules.gate), outcomes, *arrays, summary.acceptance, summary.pass_mass)
 
 
 def overlap(arm: Prepared[GenerateConfig]) -> Overlap | None:

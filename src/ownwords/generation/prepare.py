@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.chat.prompts import Prompts, Style, make_prompts
-from ownwords.configuration import FieldError
+from ownwords.configuration import FieldError, given
 from ownwords.engines.engine import Engine, Job, Pair, Request, Solo, open_engine
 from ownwords.engines.options import LocalOptions
 from ownwords.generation.begun import as_begun
@@ -113,7 +113,7 @@ def prepare(
     """
     config, loaded = config.resolved(), loaded or {}
     config = replace(config, local=as_begun(config.local, config.run))
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     problems, remarks = (problems, {}) if problems else read_problems(config)
     probe(config.checking)
     student = named(config.student, "student", loaded.get("student"))
@@ -134,7 +134,7 @@ def prepare(
     writer: Pair | Solo = Solo(student, ours)
     if not alone:
         writer = Pair(
-            teacher, student, parse_gate(rules.gate), rules.proposals, Sampling(**vars(rules.teacher_sampling)), ours,
+            teacher, student, parse_gate(given(rules.gate)), given(rules.proposals), Sampling(**vars(rules.teacher_sampling)), ours,
             rules.gate_sees == "shaped", rules.spelled == "product",
         )  # fmt: skip
     first = PRIVILEGED[prompting.privileged] if prompting.privileged else 0

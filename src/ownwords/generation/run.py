@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ownwords.answers.checker import Checker
 from ownwords.answers.endpoint import EndpointJudge
 from ownwords.answers.extract import split_thinking
@@ -116,14 +118,15 @@ def to_trace(finished: Finished, prepared: Prepared[Any], kind: str) -> Trace:
     """The record of an attempt at a problem of a kind, not yet judged."""
     problem_id, attempt = finished.key
     tokenizer = prepared.job.writer.student.tokenizer
-    text = decode(tokenizer, finished.columns["token_ids"], prepared.config.prompting.think)
+    columns: dict[str, Any] = finished.columns
+    text = decode(tokenizer, columns["token_ids"], prepared.config.prompting.think)
     thinking, answer_text = split_thinking(text, closing=prepared.style.closing)
     found = kind_of(kind).find(answer_text, prepared.config.checking.answer_from)
     return Trace(
         problem_id=problem_id,
         attempt=attempt,
-        prompt_ids=prepared.prompts[problem_id][1],
-        **finished.columns,
+        prompt_ids=np.asarray(prepared.prompts[problem_id][1]),
+        **columns,
         finish_reason=finished.finish_reason,
         thinking=thinking,
         answer_text=answer_text,

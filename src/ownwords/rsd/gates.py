@@ -200,7 +200,7 @@ def _parse_one(text: str) -> Gate:
         gate = make(rest)
     except (ValueError, TypeError) as error:
         raise ValueError(f"the gate {text!r}: {error}") from error
-    return Written(text, gate) if type(gate).__str__ is object.__str__ else gate
+    return Written(text, gate) if str(gate) == object.__str__(gate) else gate
 
 
 def _number(text: str, example: str) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from ownwords.configuration import FREE, Config, FieldError, Group
 from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.upft import TEMPLATE
 
-T = TypeVar("T")
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2509.22230 and its authors' notebook, which is s1's recipe. Their final paper trains 15 epochs by a
     # reviewer's account, their notebook 5.
@@ -200,10 +199,3 @@ class TrainConfig(Config):
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
-
-
-def given(setting: T | None) -> T:
-    """A setting that every resolved configuration has. Raises ValueError if it was not resolved."""
-    if setting is None:
-        raise ValueError("the configuration lacks what its preset gives: expected TrainConfig.resolved()")
-    return setting

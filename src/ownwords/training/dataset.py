@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded, load
 from ownwords.traces.select import Selection
 from ownwords.traces.store import is_run
 from ownwords.training import masks
 from ownwords.training.confidence import with_column
-from ownwords.training.config import TrainConfig, given
+from ownwords.training.config import TrainConfig
 from ownwords.training.mixtures import cap_problems, cap_tokens, check_shares, mix
 from ownwords.training.row_sources import file_rows, run_rows
 from ownwords.training.rows import Row, check_ids, digest, order

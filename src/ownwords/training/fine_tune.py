@@ -23,7 +23,7 @@ import torch
 from accelerate import PartialState
 from transformers import AutoConfig, GenerationConfig
 
-from ownwords.configuration import FieldError
+from ownwords.configuration import FieldError, given
 from ownwords.io.changes import changes
 from ownwords.io.files import folder, locked, new_folder, plain_errors, undone, write_file
 from ownwords.io.paths import check_folder as check_directory
@@ -31,7 +31,7 @@ from ownwords.io.paths import foreign
 from ownwords.io.process import interruptible, versions
 from ownwords.models.load import load, model_path
 from ownwords.traces.store import Store, is_run
-from ownwords.training.config import TrainConfig, given
+from ownwords.training.config import TrainConfig
 from ownwords.training.dataset import build, parse_data
 from ownwords.training.log import Metrics, Progress, cut_metrics
 from ownwords.training.model_card import write_card

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded
-from ownwords.training.config import TrainConfig, given
+from ownwords.training.config import TrainConfig
 from ownwords.training.dataset import TrainingSet
 
 PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")

@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded
-from ownwords.training.config import TrainConfig, given
+from ownwords.training.config import TrainConfig
 from ownwords.training.rows import Row
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
