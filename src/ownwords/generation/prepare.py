@@ -134,8 +134,8 @@ def prepare(
     writer: Pair | Solo = Solo(student, ours)
     if not alone:
         writer = Pair(
-            teacher, student, parse_gate(given(rules.gate)), given(rules.proposals), Sampling(**vars(rules.teacher_sampling)), ours,
-            rules.gate_sees == "shaped", rules.spelled == "product",
+            teacher, student, parse_gate(given(rules.gate)), given(rules.proposals),
+            Sampling(**vars(rules.teacher_sampling)), ours, rules.gate_sees == "shaped", rules.spelled == "product",
         )  # fmt: skip
     first = PRIVILEGED[prompting.privileged] if prompting.privileged else 0
     always = prompting.privileged_when == "always"
