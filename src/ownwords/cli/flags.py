@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from functools import cache, wraps
 from operator import getitem
 from textwrap import dedent
@@ -84,25 +84,28 @@ def _panel(name: str) -> Group:
 def _annotated(hint: Any) -> Any:
     """A type with its range as cyclopts reads it; a tuple of any length takes several words."""
     kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    told = [Parameter(converter=_reader(mark)) if isinstance(mark, Range) else mark for mark in marks]
+    told = [Parameter(converter=Reader(mark)) if isinstance(mark, Range) else mark for mark in marks]
     if get_origin(kind) is tuple and get_args(kind)[-1] is ...:
         told.append(Parameter(consume_multiple=True))
     return getitem(Annotated, (kind, *told)) if told else kind
 
 
-def _reader(range_: Range) -> Callable[[Any, Sequence[Any]], Any]:
-    def read(kind: Any, tokens: Sequence[Any]) -> Any:
+@dataclass(frozen=True)
+class Reader:
+    """Reads the text of an option with a range, as cyclopts asks for it."""
+
+    range: Range
+
+    def __call__(self, kind: Any, tokens: Sequence[Any]) -> Any:
         [token] = tokens
         text = token.value.strip()
         if text.lower() == "none" and type(None) in get_args(kind):
             return None
-        value = range_.read(text)
-        if not range_.holds(value):
+        value = self.range.read(text)
+        if not self.range.holds(value):
             name = (token.keyword or "the value").replace("][", ".").strip("[]")  # [a][b] is of a file
-            raise CycloptsError(msg=f"{name} is {value!r}, expected {range_.expected}")
+            raise CycloptsError(msg=f"{name} is {value!r}, expected {self.range.expected}")
         return value
-
-    return read
 
 
 @cache
