@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ownwords.engines.engine import Description, Finished, Job, Load, Request, Solo
+from ownwords.engines.stops import Stops
 from ownwords.models.load import Loaded, load
 from ownwords.rsd.columns import COLUMNS, FORCED, STUDENT
 from ownwords.rsd.noise import attempt_noise
@@ -60,10 +61,21 @@ class OneByOne:
         request, started = self.waiting.popleft(), time.monotonic()
         torch.manual_seed(int(2**53 * attempt_noise(self.job.seed, *request.key, 1)[0, 0]))
         ids_T, logits_TV = self.write(request)
-        self.tokens, self.prompts = self.tokens + len(ids_T), self.prompts + 1
-        reason = "stop" if int(ids_T[-1]) in self.writer.student.vocabulary.ends else "length"
-        columns = columns_alone(self.writer, request, ids_T, logits_TV)
+        T, reason = self._end(request, ids_T.numpy())
+        self.tokens, self.prompts = self.tokens + T, self.prompts + 1
+        columns = columns_alone(self.writer, request, ids_T[:T], logits_TV[:T])
         return [Finished(request.key, columns, reason, time.monotonic() - started)]
+
+    def _end(self, request: Request, ids_T: np.ndarray) -> tuple[int, str]:
+        """(tokens, reason): where the attempt ends. `write` may not have stopped for a repetition."""
+        ends = frozenset(self.writer.student.vocabulary.ends)
+        stops = Stops(ends, repetition_window=self.job.repetition_window)
+        padded = np.zeros(request.max_tokens, np.int32)
+        padded[: len(ids_T)] = ids_T
+        for n in range(1, len(ids_T) + 1):
+            if reason := stops.reason(padded, n, 0, len(request.forced)):
+                return n, reason
+        return len(ids_T), "length"
 
     def load(self) -> Load:
         return Load(self.tokens, self.prompts)
