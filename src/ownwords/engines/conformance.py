@@ -76,14 +76,14 @@ def a_job(kind: str, teacher: str = "world", student: str = "world") -> tuple[Jo
     if kind == "pair":
         shaped = Sampling(0.9, 0.95, 0)
         writer = Pair(named(teacher, "teacher"), ours, Threshold(0.01), 1, shaped, shaped)
-    tokenizers = [writer.models.get("teacher", ours).tokenizer, ours.tokenizer]
-    prompts = make_prompts(PROBLEMS, *tokenizers, ("", ""), None, ("<think>", "</think>"))
+    theirs = writer.models.get("teacher", ours).tokenizer
+    prompts = make_prompts(PROBLEMS, theirs, ours.tokenizer, ("", ""), None, ("<think>", "</think>"))
     requests = [
         Request(
-            (problem_id, attempt), problem_id, theirs if kind == "pair" else (), own, MOST - 7 * (attempt % 4),
+            (problem_id, attempt), problem_id, other if kind == "pair" else (), own, MOST - 7 * (attempt % 4),
             prompts.style.forced,
         )
-        for problem_id, (theirs, own) in prompts.pairs.items()
+        for problem_id, (other, own) in prompts.pairs.items()
         for attempt in range(ATTEMPTS)
     ]  # fmt: skip
     longest = max(requests, key=lambda one: one.longest_prompt + one.max_tokens)

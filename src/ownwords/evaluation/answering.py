@@ -45,10 +45,9 @@ def prepare(
         writer, config.seed, longest, config.answers * len(fresh), repetition_window=budget.repetition_window
     )  # fmt: skip
     here = config.local
-    options = as_begun(
-        LocalOptions(student_device=here.model_device, student_dtype=here.model_dtype, batch=here.batch), config.run
-    )
-    return opened(config, fresh, prompts, Owed(config.answers), job, remarks, LOCAL, options)
+    local = LocalOptions(student_device=here.model_device, student_dtype=here.model_dtype, batch=here.batch)
+    options = as_begun(local, config.run) if config.engine == LOCAL else config.engine_options
+    return opened(config, fresh, prompts, Owed(config.answers), job, remarks, config.engine, options)
 
 
 def _read(config: EvalConfig) -> list[Problem]:

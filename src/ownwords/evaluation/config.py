@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ownwords.chat.settings import SYSTEM_PROMPT, THINK
 from ownwords.configuration import Config, FieldError, Group
 from ownwords.engines.options import LocalModelOptions
-from ownwords.generation.config import ALONE, GenerateConfig
+from ownwords.generation.config import ALONE, LOCAL, GenerateConfig
 from ownwords.generation.options import Checking, MaxTokens, SamplingOptions
 from ownwords.generation.plan import MOST
 from ownwords.numbers import CountOrNone, Seed, check, whole
@@ -77,6 +77,11 @@ class EvalConfig(Config):
     seed: Seed = 0
     """Seed of all draws, and of a benchmark that takes a seed and names none."""
     checking: Checking = Checking()
+
+    engine: str = LOCAL
+    """Engine that runs the model: local, or the name of an installed one."""
+    engine_options: dict[str, Any] = field(default_factory=dict)
+    """Options of another engine than local, such as --engine-options.url http://localhost:8000."""
     local: LocalModelOptions = LocalModelOptions()
 
     def __post_init__(self) -> None:
@@ -127,6 +132,8 @@ class EvalConfig(Config):
             think=prompting.think,
             template_kwargs=prompting.template_kwargs,
             seed=self.seed,
+            engine=self.engine,
+            engine_options=self.engine_options,
         )
         return replace(generation, checking=self.checking).resolved()
 
