@@ -1,4 +1,4 @@
-"""Every command of the README, as it stands there, on fewer problems."""
+"""Every command of the README and of the guide to making traces, as it stands there, on fewer problems."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/generating.md")
 
 
 def commands() -> list[list[str]]:
     """The `ownwords` lines of all bash blocks, in order, comments and continuations resolved."""
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.startswith("ownwords")]
 
