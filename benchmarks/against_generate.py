@@ -30,7 +30,7 @@ options = parser.parse_args()
 @torch.inference_mode()
 def by_generate(prepared, batch: int) -> tuple[float, int]:
     """(seconds, tokens): one attempt after the other in batches; padding after the end is not counted."""
-    model, tokenizer = prepared.teacher.model, prepared.teacher.tokenizer
+    model, tokenizer = prepared.engine.teacher.model, prepared.engine.teacher.tokenizer
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     prompts = [
         [*prepared.prompts[prepared.problems[i % len(prepared.problems)].id][0], *prepared.style.forced]
@@ -45,7 +45,7 @@ def by_generate(prepared, batch: int) -> tuple[float, int]:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in group])
         out = model.generate(
             ids, attention_mask=mask, do_sample=True, temperature=0.7, top_p=0.95, top_k=0,
-            max_new_tokens=prepared.config.max_tokens, eos_token_id=end, pad_token_id=pad,
+            max_new_tokens=prepared.config.budget.max_tokens, eos_token_id=end, pad_token_id=pad,
         )[:, width:]  # fmt: skip
         ended = (out == end).int().cumsum(-1).cumsum(-1) <= 1  # up to and with the first end
         tokens += int(ended.sum())

@@ -9,9 +9,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from divergence import first_difference, margin
+
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.divergence import first_difference, margin
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.traces.store import Store
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -23,7 +25,7 @@ options = parser.parse_args()
 runs = {}
 with tempfile.TemporaryDirectory() as folder:
     for batch in (1, 7, 64):
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=Path(folder) / str(batch), problems=f"world:size={options.problems},seed=6", gate=options.gate,
             attempts=options.attempts, batch=batch, max_tokens=400,
         )  # fmt: skip

@@ -45,11 +45,10 @@ if not options.spin:
     wait_asleep()
 
 import torch  # noqa: E402
-from common import Prepared, machine, pair, spread  # noqa: E402
+from common import Prepared, at, machine, pair, spread  # noqa: E402
 
-from ownwords.engines.local import LocalEngine, Request  # noqa: E402
+from ownwords.engines.engine import AHEAD, Request  # noqa: E402
 from ownwords.engines.threads import cores  # noqa: E402
-from ownwords.generation.run import AHEAD, _request  # noqa: E402
 
 LOADS = {
     "spinning": "while True: pass",
@@ -62,16 +61,14 @@ class Arm:
 
     def __init__(self, prepared: Prepared, batch: int, threads: int | None) -> None:
         torch.set_num_threads(cores())
-        self.engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
-        )
+        self.engine = at(prepared, batch).decoder
         self.fixed = threads
         if threads:
             self.engine.pace.threads = None
         elif self.engine.pace.threads is None:
             raise SystemExit("there is one core: nothing to choose")
         n = len(prepared.problems)
-        self.requests = (_request(prepared, prepared.problems[i // 4 % n], i // (4 * n) * 4 + i % 4) for i in count())
+        self.requests = (prepared.request(prepared.problems[i // 4 % n].id, i // (4 * n) * 4 + i % 4) for i in count())
         self.coming: deque[Request] = deque()
         self.seconds = self.alone = 0.0
 

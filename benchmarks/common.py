@@ -6,17 +6,20 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from ownwords.engines.decoder import Work
+from ownwords.engines.engine import Finished, write_all
 from ownwords.engines.lane import Lane
-from ownwords.engines.local import Finished, LocalEngine, Work
+from ownwords.engines.options import LocalOptions
 from ownwords.engines.pace import LENGTHS
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import AHEAD, Prepared, _request, prepare
+from ownwords.generation.prepare import Prepared, prepare
 
 
 def machine() -> str:
@@ -31,7 +34,7 @@ def machine() -> str:
 
 def pair(teacher: str = "world", student: str = "world", size: int = 64, **settings) -> Prepared:
     """A teacher and a student with `size` held-out problems, nothing written to disk."""
-    config = GenerateConfig(
+    config = GenerateConfig.of(
         run=Path("unused"), problems=f"world:size={size},seed=77", teacher=teacher, student=student, **settings
     )
     return prepare(config)
@@ -54,21 +57,21 @@ class Run:
 def decode(prepared: Prepared, batch: int, draft_length: int | None, attempts: int) -> Run:
     """Decode that many attempts, four at each problem in turn as `ownwords generate` does by default; slots that come
     free are taken up at once; nothing is judged or kept."""
-    engine = LocalEngine(
-        prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops,
-        batch, prepared.capacity, draft_length,
-    )  # fmt: skip
-    each, n = prepared.config.attempts, len(prepared.problems)
-    todo = [_request(prepared, prepared.problems[i // each % n], i // (each * n) * each + i % each)
+    engine = at(prepared, batch, draft_length)
+    each, n = prepared.config.budget.attempts, len(prepared.problems)
+    todo = [prepared.request(prepared.problems[i // each % n].id, i // (each * n) * each + i % each)
             for i in range(attempts)]  # fmt: skip
-    finished: list[Finished] = []
+    engine.decoder  # its memory is taken before the clock starts  # noqa: B018
     started = time.perf_counter()
-    while todo or engine.rows:
-        if todo and engine.free:
-            taken, todo = todo[: engine.free], todo[engine.free :]
-            engine.admit(taken, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in todo[:AHEAD]})
-        finished += engine.step()
-    return Run(time.perf_counter() - started, engine.work, finished)
+    finished = [*write_all(engine, todo)]
+    return Run(time.perf_counter() - started, engine.decoder.work, finished)
+
+
+def at(prepared: Prepared, batch: int, draft_length: int | None = None) -> Any:
+    """A local engine with the same models, for so many attempts at once; a draft length of None is chosen."""
+    length = "auto" if draft_length is None else draft_length
+    job = replace(prepared.job, attempts=max(batch, prepared.job.attempts))
+    return prepared.engine.again(job, LocalOptions(batch=batch, draft_length=length))
 
 
 def milliseconds(work: Callable[[], object], repetitions: int) -> float:

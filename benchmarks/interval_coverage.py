@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ownwords.evaluation.intervals import mean_intervals
-from ownwords.evaluation.metrics import pass_at_k
+from ownwords.traces.summary import pass_at_k
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import torch
 from ownwords.chat.templates import decode
 from ownwords.evaluation.answering import prepare
 from ownwords.evaluation.config import EvalConfig
-from ownwords.generation.run import Prepared, generate
+from ownwords.generation.prepare import Prepared
+from ownwords.generation.run import generate
 from ownwords.models.load import model_path
 from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
@@ -58,7 +59,7 @@ def theirs(prepared: Prepared, folder: Path) -> tuple[float, dict[str, tuple[str
     """lm-eval's accuracy, and per problem the text it saw and whether it is right."""
     import lm_eval
 
-    tokenizer, forced = prepared.student.tokenizer, list(prepared.style.forced)
+    tokenizer, forced = prepared.engine.student.tokenizer, list(prepared.style.forced)
     docs = []
     for problem in prepared.problems:
         ids = prepared.prompts[problem.id][1] + forced
@@ -73,7 +74,7 @@ def theirs(prepared: Prepared, folder: Path) -> tuple[float, dict[str, tuple[str
         "generation_kwargs": {
             "until": [tokenizer.eos_token],
             "do_sample": False,
-            "max_gen_toks": prepared.config.max_tokens - len(forced),
+            "max_gen_toks": prepared.config.budget.max_tokens - len(forced),
         },
     }
     results = lm_eval.simple_evaluate(
@@ -93,17 +94,17 @@ def theirs(prepared: Prepared, folder: Path) -> tuple[float, dict[str, tuple[str
 
 def text_of(prepared: Prepared, trace: Trace) -> str:
     """A completion as lm-eval hands it on: without the opening and the end of the turn."""
-    return decode(prepared.student.tokenizer, trace.token_ids[len(prepared.style.forced) :])
+    return decode(prepared.engine.student.tokenizer, trace.token_ids[len(prepared.style.forced) :])
 
 
 @torch.inference_mode()
 def gap(prepared: Prepared, trace: Trace, text: str) -> float:
     """Where `text` parts from the trace: the difference in logits of the two likeliest tokens there."""
-    other = prepared.student.tokenizer(text, add_special_tokens=False)["input_ids"]
+    other = prepared.engine.student.tokenizer(text, add_special_tokens=False)["input_ids"]
     own = trace.token_ids.tolist()[len(prepared.style.forced) :]
     at = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), min(len(own), len(other)))
     ids = [*trace.prompt_ids.tolist(), *prepared.style.forced, *own[:at]]
-    top = prepared.student.model(torch.tensor([ids])).logits[0, -1].float().topk(2).values
+    top = prepared.engine.student.model(torch.tensor([ids])).logits[0, -1].float().topk(2).values
     return float(top[0] - top[1])
 
 
@@ -115,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = EvalConfig(
+        config = EvalConfig.of(
             run=folder / "run", benchmark=options.benchmark, model=options.model, model_device="cpu",
             model_dtype="float32", greedy=True, max_tokens=options.max_tokens, repetition_window=0,
         )  # fmt: skip

@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from common import machine
@@ -21,7 +20,9 @@ from common import machine
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.forecast import Interval
 from ownwords.generation.pilot import run_pilot
-from ownwords.generation.run import Progress, generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.progress import Progress
+from ownwords.generation.run import generate
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
 
@@ -37,7 +38,7 @@ options = parser.parse_args()
 
 
 def trial(seed: int, folder: Path) -> dict[str, dict]:
-    config = GenerateConfig(
+    config = GenerateConfig.of(
         run=folder / "pilot", problems=f"world:size={options.problems},seed={100 + seed}", seed=seed,
         attempts=options.attempts, batch=options.batch, max_tokens=options.max_tokens,
     )  # fmt: skip
@@ -46,7 +47,7 @@ def trial(seed: int, folder: Path) -> dict[str, dict]:
     chosen = next(i for i, arm in enumerate(pilot.arms) if arm.gate == pilot.suggested)
     prediction = pilot.forecasts[chosen]
     last: list[Progress] = []
-    run = prepare(replace(config, run=folder / "run", gate=pilot.suggested))
+    run = prepare(config.changed(run=folder / "run", gate=pilot.suggested))
     times: list[float] = []
 
     def tell(progress: Progress) -> None:

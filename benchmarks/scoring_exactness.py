@@ -17,6 +17,7 @@ import torch
 from references.suitability import Reference, reference_set, reference_tokens, reference_trace
 
 from ownwords.models.load import load
+from ownwords.records.tokens import Tokens
 from ownwords.suitability.stored import Scores
 
 CHUNK = 2
@@ -35,9 +36,9 @@ known_V[list(student.tokenizer.get_vocab().values())] = True
 
 
 @torch.inference_mode()
-def reference(row: dict) -> Reference:
+def reference(tokens: Tokens) -> Reference:
     """The trace alone in a batch, the head on a few positions at a time, everything after it in float64."""
-    prompt, ids = (torch.from_numpy(row[name].astype(np.int64)) for name in ("prompt_ids", "token_ids"))
+    prompt, ids = (torch.from_numpy(of.astype(np.int64)) for of in (tokens.prompt_ids, tokens.token_ids))
     hidden_TH = model.base_model(input_ids=torch.cat([prompt, ids])[None], use_cache=False).last_hidden_state[0]
     columns: tuple[list, list, list] = ([], [], [])
     for at in range(0, len(ids), CHUNK):
@@ -45,17 +46,16 @@ def reference(row: dict) -> Reference:
         logits_TV = model.lm_head(hidden_TH[start : start + len(ids[at : at + CHUNK])]).masked_fill(~known_V, -math.inf)
         for column, values in zip(columns, reference_tokens(logits_TV, ids[at : at + CHUNK])):
             column += values
-    counts = row["scored"].astype(bool)
-    kept = [np.asarray(column)[counts].tolist() for column in (*columns, row["step"])]
+    kept = [np.asarray(column)[tokens.free].tolist() for column in (*columns, tokens.column("step"))]
     return Reference(*kept)
 
 
-def cached(number: int, row: dict) -> Reference:
+def cached(number: int, tokens: Tokens) -> Reference:
     path = options.cache / f"{number}.npz" if options.cache else None
     if path and path.exists():
         with np.load(path) as stored:
             return Reference(*(stored[name].tolist() for name in ("surprisal", "rank", "entropy", "step")))
-    found = reference(row)
+    found = reference(tokens)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp.npz")

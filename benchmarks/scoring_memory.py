@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.suitability.forward import Sample, Scorer
+from ownwords.records.tokens import Tokens
+from ownwords.suitability.forward import Scorer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--tokens", type=int, default=32768)
@@ -42,11 +43,11 @@ model = Qwen3ForCausalLM(config).to(getattr(torch, options.dtype)).eval()
 scorer = Scorer(model, None, "a random Qwen3")
 ids = np.random.default_rng(0).integers(0, options.vocabulary, options.tokens).astype(np.int32)
 before, started = resident("VmRSS"), time.monotonic()
-(scores,) = scorer.score([Sample(ids[:16], ids[16:])])
+(scored,) = scorer.score([Tokens(prompt_ids=ids[:16], token_ids=ids[16:])])
 above = resident("VmHWM") - before
 all_logits = options.tokens * options.vocabulary * 4 / 2**20
 print(
-    f"{len(scores.rank):,} tokens scored in {time.monotonic() - started:.0f} s, vocabulary {options.vocabulary:,}, "
+    f"{options.tokens - 16:,} tokens scored in {time.monotonic() - started:.0f} s, vocabulary {options.vocabulary:,}, "
     f"hidden {options.hidden}, {options.dtype}: {above:.0f} MiB above the model ({before:.0f} MiB); "
     f"all logits in fp32 would be {all_logits:,.0f} MiB"
 )

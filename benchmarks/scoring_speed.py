@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from ownwords.suitability.forward import Sample, Scorer
+from ownwords.records.tokens import Tokens
+from ownwords.suitability.forward import Scorer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rows", type=int, default=2)
@@ -35,7 +36,7 @@ with torch.device(options.device):
     model = Qwen3ForCausalLM(config).to(getattr(torch, options.dtype)).eval()
 scorer = Scorer(model, None, "a random Qwen3-0.6B")
 ids_BT = np.random.default_rng(0).integers(0, 151_643, (options.rows, options.length)).astype(np.int32)
-samples = [Sample(row[:16], row[16:]) for row in ids_BT]
+batch = [Tokens(prompt_ids=row[:16], token_ids=row[16:]) for row in ids_BT]
 
 
 @torch.inference_mode()
@@ -50,7 +51,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-sides: dict[str, Callable[[], object]] = {"bare forward": bare, "scoring": lambda: scorer.score(samples)}
+sides: dict[str, Callable[[], object]] = {"bare forward": bare, "scoring": lambda: scorer.score(batch)}
 for run in sides.values():
     run()
 seconds = {name: [timed(run)] for name, run in sides.items()}

@@ -68,7 +68,7 @@ for B in options.batches:
     block_ms = {}
     for d in lengths:
         block = Draft(*(getattr(one, name).repeat(d + 1, *[1] * (getattr(one, name).ndim - 1))
-                        for name in ("token_B", "log_q_BV", "log_F_BV")))  # fmt: skip
+                        for name in ("token_B", "log_q_BV", "log_fallback_BV")))  # fmt: skip
         many = (logits_BV.repeat(d + 1, 1), block, u_B4.repeat(d + 1, 1), free_B.repeat(d + 1))
         verdict_ms = milliseconds(lambda many=many: verify(rules, *many), options.repetitions)
         block_ms[d] = pass_ms(lanes[0], d + 1, options.repetitions), verdict_ms

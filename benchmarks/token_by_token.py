@@ -34,11 +34,11 @@ options = parser.parse_args()
 @torch.inference_mode()
 def token_by_token(prepared, problem_id: str, rng: random.Random) -> int:
     """Tokens of one trace."""
-    sides = [prepared.teacher.model, prepared.student.model]
+    sides = [prepared.engine.teacher.model, prepared.engine.student.model]
     caches = [DynamicCache(config=model.config) for model in sides]
     feed = [torch.tensor([[*prompt, *prepared.style.forced]]) for prompt in prepared.prompts[problem_id]]
     written = 0
-    while written < prepared.budget(problem_id, 0) - len(prepared.style.forced):
+    while written < prepared.config.budget.max_tokens - len(prepared.style.forced):
         pools = []
         for model, cache, ids in zip(sides, caches, feed, strict=True):
             logits = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
@@ -52,7 +52,7 @@ def token_by_token(prepared, problem_id: str, rng: random.Random) -> int:
         if token is None:
             token = rng.choices(student_ids, student_probs)[0]
         written += 1
-        if token in prepared.stops.end_ids:
+        if token in prepared.engine.decoder.stops.end_ids:
             break
         feed = [torch.tensor([[token]])] * 2
     return written
@@ -61,7 +61,7 @@ def token_by_token(prepared, problem_id: str, rng: random.Random) -> int:
 def limit(prepared, theirs: float) -> tuple[float, int]:
     """How many times as fast as `theirs` (tokens/s) batch 1 could be, and with how many drafts, if nothing but the
     passes of the two models took time: D of the student and one of the teacher, for as many tokens as a block gives."""
-    teacher, student = (filled(side.model, 1, 96) for side in (prepared.teacher, prepared.student))
+    teacher, student = (filled(side.model, 1, 96) for side in (prepared.engine.teacher, prepared.engine.student))
     step_ms = pass_ms(student, 1, 25)
     ratios = {}
     for d in LENGTHS:

@@ -26,8 +26,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from ownwords.generation.config import GenerateConfig, SamplingOptions
-from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.options import SamplingOptions
+from ownwords.generation.prepare import Prepared, prepare
+from ownwords.generation.run import generate
 from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.step import teacher_log_p
@@ -67,12 +69,12 @@ def save(folder: Path, tokenizers: Path, name: str) -> None:
 def largest_error(prepared: Prepared, trace: Trace) -> float:
     """|stored - re-scored| log-probability of the teacher, by one plain pass over its own ids."""
     prompt = prepared.pair(trace.problem_id, trace.attempt)[0]
-    spelled = [prepared.alignment.to_teacher(i) for i in trace.token_ids.tolist()]
+    spelled = [prepared.job.writer.alignment.to_teacher(i) for i in trace.token_ids.tolist()]
     ids = [*prompt, *(i for pieces in spelled for i in pieces)]
     at = len(prompt) - 1 + np.cumsum([0, *map(len, spelled[:-1])])
-    logits = prepared.teacher.model(torch.tensor([ids]), use_cache=False).logits[0, at]
+    logits = prepared.engine.teacher.model(torch.tensor([ids]), use_cache=False).logits[0, at]
     written = torch.from_numpy(trace.token_ids.astype(np.int64))
-    exact = teacher_log_p(prepared.rules, logits).gather(-1, written[:, None])[:, 0].numpy()
+    exact = teacher_log_p(prepared.engine.decoder.rules, logits).gather(-1, written[:, None])[:, 0].numpy()
     possible = np.isfinite(exact)
     assert np.array_equal(possible, np.isfinite(trace.teacher_logprob))
     return float(np.abs(exact[possible] - trace.teacher_logprob[possible]).max(initial=0.0))
@@ -94,7 +96,7 @@ def main() -> None:
                 save(folder / name, Path(options.data) / "tokenizers_qwen", name)
         plain = SamplingOptions(temperature=1.0, top_p=1.0, top_k=0)
         prepared = prepare(
-            GenerateConfig(
+            GenerateConfig.of(
                 run=folder / "run",
                 teacher=str(folder / "qwen2.5"),
                 student=str(folder / "qwen3"),

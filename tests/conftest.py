@@ -13,7 +13,8 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.generation.prepare import Prepared, prepare
+from ownwords.generation.run import generate
 from ownwords.records.trace import Trace
 from ownwords.traces.store import Store
 
@@ -43,7 +44,7 @@ def data() -> Path:
 
 def make(folder: Path, **settings) -> tuple[Prepared, list[Trace]]:
     """Generate into a run directory; the prepared run and its traces."""
-    prepared = prepare(GenerateConfig(run=folder, **settings))
+    prepared = prepare(GenerateConfig.of(run=folder, **settings))
     assert generate(prepared)
     with Store.read(folder) as store:
         return prepared, list(store.traces())

@@ -214,7 +214,7 @@ def test_workers_that_are_ready_are_the_ones_that_judge():
         ready = [worker.process.pid for worker in checker._workers]
         assert [checker.submit(problem(), "18").result() for _ in range(4)] == ["correct"] * 4
         assert [worker.process.pid for worker in checker._workers] == ready
-        assert [worker.extra for worker in checker._workers] == ["reasoning_gym"] * 2
+        assert [worker.extra for worker in checker._workers] == [{"reasoning_gym"}] * 2
 
 
 def test_the_worker_does_not_load_torch():

@@ -182,7 +182,7 @@ def test_a_rotation_that_changes_with_the_length_is_used_as_far_as_it_is_one(mon
     with torch.inference_mode():
         short, long = model(ids[:, :40]).logits[0], model(ids).logits[0, :40]
     assert (short - long).abs().max() > 0.1, "this test needs a model whose rotation changes"
-    assert context_length(model) == 40
+    assert context_length(model.config) == 40
     check_architecture(model, 40, "it")
     monkeypatch.setattr(trial, "BUDGET", 20)
     monkeypatch.setattr(trial, "PROMPTS", (1, 20, 12))

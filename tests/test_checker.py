@@ -18,7 +18,8 @@ from test_generate import content
 from ownwords.answers import checker as module
 from ownwords.answers.checker import Checker, NotJudged
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.records.problem import Problem
 
 FORMULA = Problem("q", "x+1")
@@ -105,7 +106,7 @@ def test_an_attempt_that_nobody_lived_to_judge_is_owed_and_made_again(deaths, tm
     settings = dict(problems="world:size=4,seed=4", attempts=1, max_tokens=40, batch=1, draft_length=2)
     make(tmp_path / "whole", **settings)
     whole = content(tmp_path / "whole")
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", **settings))
+    prepared = prepare(GenerateConfig.of(run=tmp_path / "run", **settings))
     deaths("judging", 3)
     with pytest.raises(ValueError, match="1 attempts could not be judged and are owed, all others are kept"):
         generate(prepared)

@@ -95,7 +95,7 @@ WRONG = [
     ((*GENERATE, "--answer-field", "a.b"), "no field 'a.b', which --answer-field names"),
     ((*GENERATE, "--check-overlap", "none.jsonl"), "none.jsonl: no such file"),
     ((*GENERATE, "--answer-from", "thinking"), 'Choose from: "boxed", "any"'),
-    ((*GENERATE, "--judge-url", "http://127.0.0.1:9/v1"), "judge-url and judge-model belong together"),
+    ((*GENERATE, "--judge-url", "http://127.0.0.1:9/v1"), "--judge-url and --judge-model belong together"),
     ((*GENERATE, "--judge-url", "127.0.0.1/v1", "--judge-model", "m"), "expected http:// or https://"),
     ((*GENERATE, "--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "m"), "does not answer"),
     ((*GENERATE, "--push-to-hub", "a//b"), "cannot write the data set a//b of the hub"),

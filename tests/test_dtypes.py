@@ -11,7 +11,8 @@ from conftest import random_model
 from transformers import Qwen3Config
 
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.models import dtypes
 from ownwords.models import load as models
 from ownwords.models.dtypes import GAIN, LEAST, choose, decide, name_of, seconds_of
@@ -100,18 +101,18 @@ def chosen(monkeypatch):
 
 
 def test_a_run_goes_on_in_the_type_that_it_began_with(tmp_path, chosen):
-    config = GenerateConfig(run=tmp_path / "run", problems="world:size=3,seed=0", attempts=1, max_tokens=40)
+    config = GenerateConfig.of(run=tmp_path / "run", problems="world:size=3,seed=0", attempts=1, max_tokens=40)
     chosen(BF16)
-    assert generate(prepare(replace(config, limit=1)))
+    assert generate(prepare(config.changed(limit=1)))
     stored = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert (stored["student_dtype"], stored["teacher_dtype"]) == ("bfloat16", "bfloat16")
     chosen(F32)  # another day
     prepared = prepare(config)
-    assert (prepared.student.model.dtype, prepared.teacher.model.dtype) == (BF16, BF16)
+    assert (prepared.engine.student.model.dtype, prepared.engine.teacher.model.dtype) == (BF16, BF16)
     assert generate(prepared)
     with pytest.raises(ValueError, match="student_dtype: bfloat16 -> float32"):
-        generate(prepare(replace(config, student_dtype="float32")))
-    assert prepare(replace(config, run=tmp_path / "other")).student.model.dtype == F32
+        generate(prepare(config.changed(student_dtype="float32")))
+    assert prepare(config.changed(run=tmp_path / "other")).student.model.dtype == F32
 
 
 def test_scores_go_on_in_the_type_that_they_began_with(tmp_path, chosen):

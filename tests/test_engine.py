@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from divergence import first_difference, margin
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -24,17 +25,16 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask
 
 from ownwords.chat.templates import decode
 from ownwords.engines.architecture import check_architecture, slot_error
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Request
 from ownwords.engines.lane import Lane
-from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.memory import plan_slots, slot_bytes
 from ownwords.engines.stops import Stops
-from ownwords.generation.divergence import first_difference, margin
-from ownwords.generation.run import Prepared
+from ownwords.generation.prepare import Prepared
 from ownwords.models.load import load
 from ownwords.records.trace import Trace
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
 from ownwords.rsd.gates import Always, Never, Threshold
-from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
 
@@ -58,8 +58,8 @@ def differences(prepared: Prepared, traces: list[Trace], shift: int = 0) -> np.n
     for trace in traces:
         teacher_prompt, student_prompt = prepared.prompts[trace.problem_id]
         for side, prompt, stored in (
-            (prepared.teacher, teacher_prompt, trace.teacher_logprob),
-            (prepared.student, student_prompt, trace.student_logprob),
+            (prepared.engine.teacher, teacher_prompt, trace.teacher_logprob),
+            (prepared.engine.student, student_prompt, trace.student_logprob),
         ):
             found.append(np.abs(np.roll(stored, shift) - rescored(side, prompt, trace)[0]))
     return np.concatenate(found)
@@ -90,7 +90,7 @@ def test_record_agrees_with_itself(world_fp32):
     prepared, traces = world_fp32
     sources = set()
     for trace in traces:
-        _, rank = rescored(prepared.student, prepared.prompts[trace.problem_id][1], trace)
+        _, rank = rescored(prepared.engine.student, prepared.prompts[trace.problem_id][1], trace)
         close = np.abs(rank - trace.student_rank) <= 1  # a tie may fall either way
         assert close.all() and (rank == trace.student_rank).mean() > 0.98
         accepted = trace.source == TEACHER
@@ -100,7 +100,7 @@ def test_record_agrees_with_itself(world_fp32):
         assert ((trace.refused_id == -1) == (trace.refused_prob == 0)).all()
         forced = len(prepared.style.forced)
         assert (trace.source[:forced] == FORCED).all() and (trace.source[forced:] != FORCED).all()
-        text = decode(prepared.student.tokenizer, trace.token_ids)
+        text = decode(prepared.engine.student.tokenizer, trace.token_ids)
         closed = "</think>" in text
         assert text == trace.thinking + "</think>" * closed + trace.answer_text
         sources |= set(trace.source.tolist())
@@ -243,12 +243,12 @@ def test_rows_that_are_written_one_too_late_are_noticed(tmp_path, monkeypatch):
         check_architecture(model, capacity=64, name="it")
 
 
-def engine(model, stops: Stops, gate, slots: int = 3, known_V=None, capacity: int = 96) -> LocalEngine:
+def engine(model, stops: Stops, gate, slots: int = 3, known_V=None, capacity: int = 96) -> Decoder:
     rules = Rules(gate=gate, teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0), known_V=known_V)
-    return LocalEngine(model, model, rules, stops, slots, capacity)
+    return Decoder(model, model, rules, stops, slots, capacity)
 
 
-def run_all(engine: LocalEngine, requests: list[Request]) -> dict:
+def run_all(engine: Decoder, requests: list[Request]) -> dict:
     finished, most = {}, 0
     while requests or engine.rows:
         taken, requests = requests[: engine.free], requests[engine.free :]
@@ -260,7 +260,7 @@ def run_all(engine: LocalEngine, requests: list[Request]) -> dict:
 
 
 def request(key, prompt, budget=40, forced=()) -> Request:
-    return Request(key, tuple(prompt), prompt, prompt, attempt_noise(0, str(key), 0, budget), forced)
+    return Request((str(key), 0), tuple(prompt), prompt, prompt, budget, forced)
 
 
 def test_rows_of_unequal_prompts_and_ends(tmp_path):
@@ -294,7 +294,7 @@ def test_prompts_are_read_along_with_the_next_ones_and_kept_while_they_are_wante
 
 def test_forced_tokens_are_written_and_marked(tmp_path):
     model = random_model(tmp_path, 60, seed=1)
-    done = run_all(engine(model, Stops(frozenset([0])), Always()), [request(0, [5, 6], forced=(0, 9))])[0]
+    done = run_all(engine(model, Stops(frozenset([0])), Always()), [request(0, [5, 6], forced=(0, 9))])["0", 0]
     assert done.columns["token_ids"][:2].tolist() == [0, 9], "an end token that is forced does not end the attempt"
     assert done.columns["source"][:2].tolist() == [FORCED, FORCED] and len(done.columns["source"]) > 2
 
@@ -302,10 +302,10 @@ def test_forced_tokens_are_written_and_marked(tmp_path):
 def test_budget_and_hopeless_fallback_rates_end_an_attempt(tmp_path):
     model = random_model(tmp_path, 60, seed=1)
     never_ends = Stops(frozenset(), max_fallback=1.0, repetition_window=0)
-    done = run_all(engine(model, never_ends, Always()), [request(0, [5], budget=17)])[0]
+    done = run_all(engine(model, never_ends, Always()), [request(0, [5], budget=17)])["0", 0]
     assert done.finish_reason == "length" and len(done.columns["token_ids"]) == 17
     gives_up = Stops(frozenset(), max_fallback=0.25, repetition_window=0)
-    done = run_all(engine(model, gives_up, Never()), [request(0, [5], budget=40)])[0]
+    done = run_all(engine(model, gives_up, Never()), [request(0, [5], budget=40)])["0", 0]
     assert done.finish_reason == "fallback" and len(done.columns["token_ids"]) == 11  # 11 > 0.25 * 40
 
 

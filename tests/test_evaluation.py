@@ -45,7 +45,7 @@ def checker() -> Iterator[Checker]:
 
 def evaluate(checker: Checker, run: Path, **settings) -> dict:
     """An evaluation, and its scores."""
-    assert generate(prepare(EvalConfig(run=run, **settings)))
+    assert generate(prepare(EvalConfig.of(run=run, **settings)))
     with Store.read(run) as store:
         return score(store, checker)
 
@@ -95,7 +95,7 @@ def test_every_answer_is_stored_and_the_scores_are_their_counts(sampled):
 def test_one_model_writes_what_it_writes_under_a_gate_that_never_opens(sampled, tmp_path):
     """An evaluation has no teacher; its answers are those of `ownwords generate --gate never`, token by token."""
     settings = dict(problems="world:size=12,seed=8", teacher="student", gate="never", max_tokens=100)
-    student = prepare(EvalConfig(run=tmp_path / "unused", **WORLD)).student
+    student = prepare(EvalConfig.of(run=tmp_path / "unused", **WORLD)).student
     student.model.save_pretrained(tmp_path / "student")
     student.tokenizer.save_pretrained(tmp_path / "student")
     _, rollouts = make(tmp_path / "rollouts", **{**settings, "teacher": str(tmp_path / "student")})
@@ -182,12 +182,12 @@ def test_two_runs_are_compared_on_what_both_have(sampled, greedy, checker, tmp_p
 
 def test_problems_that_the_model_was_trained_on_can_be_left_out(sampled, tmp_path):
     config = dict(run=tmp_path / "new", exclude=sampled[0], max_tokens=100)
-    prepared = prepare(EvalConfig(**config, benchmark="world:size=14,seed=8"))
+    prepared = prepare(EvalConfig.of(**config, benchmark="world:size=14,seed=8"))
     with Store.read(sampled[0]) as store:
         assert len(prepared.problems) == 2 and not set(store.problems()) & {p.id for p in prepared.problems}
     assert prepared.remarks == {"left out": f"12 problems that {sampled[0]} has"}
     with pytest.raises(ValueError, match="has all problems of world:size=12,seed=8"):
-        prepare(EvalConfig(**config, benchmark="world:size=12,seed=8"))
+        prepare(EvalConfig.of(**config, benchmark="world:size=12,seed=8"))
 
 
 def test_problems_of_one_template_are_resampled_together():
@@ -268,7 +268,9 @@ def test_scores_in_the_shape_of_the_hub(tmp_path, monkeypatch):
 
 WRONG = [
     (("eval",), "--run requires an argument"),
-    (("eval", "--run", "new", "--benchmark", "gsm9k"), "names nothing: expected a"),
+    (("eval", "--run", "new", "--benchmark", "gsm9k"), "error: --benchmark 'gsm9k' names nothing: expected a"),
+    (("eval", "--run", "new", "--benchmark", "bad.jsonl"), "(1 bad row of 2: mend them)"),
+    (("eval", "--run", "new", "--benchmark", "none.jsonl", "--answer-field", "a"), "none.jsonl: no such file"),
     (("eval", "--run", "new", "--benchmark", "gsm8k"), "hf:openai/gsm8k,split=test,config=main: cannot read"),
     (("eval", "--run", "new", "--benchmark", "gsm8k=none.jsonl"), "none.jsonl"),
     (("eval", "--run", "new", "--samples", "0"), "samples is 0, expected a whole number from 1 to 1000"),
@@ -283,6 +285,9 @@ WRONG = [
     (("compare", "run", "nowhere"), "nowhere does not exist"),
     (("compare", "run"), "--after requires an argument"),
     (("check-references", "none.jsonl"), "none.jsonl"),
+    (("check-references", "nowhere"), "error: --benchmark 'nowhere' names nothing"),
+    (("check-references", "bad.jsonl"), "(1 bad row of 2: mend them)"),
+    (("check-references", "bad.jsonl", "--question-field", "q"), "(2 bad rows of 2: no row can be read)"),
     (("check-references", "none.jsonl", "--limit", "0"), "--limit is 0, expected"),
     (("generate", "--run", "new", "--teacher", "none"), "expected --gate never"),
 ]
@@ -293,6 +298,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(sampled, tmp_path, words, messa
     monkeypatch.chdir(tmp_path)
     Path("run").symlink_to(sampled[0])
     Path("here.yaml").write_text("mine")
+    Path("bad.jsonl").write_text('{\n{"question": "q", "answer": 1}\n')
     code, error = command(monkeypatch, *words), capfd.readouterr().err
     assert code == 2, error
     assert message in error and "Traceback" not in error
@@ -357,7 +363,7 @@ def test_lm_evaluation_harness_agrees(tmp_path):
     """The same prompts, greedy: the same texts, and the same verdicts but where a text comparison is too strict."""
     from lm_eval_crosscheck import gap, ours, text_of, theirs
 
-    config = EvalConfig(
+    config = EvalConfig.of(
         run=tmp_path / "run", benchmark="world:size=36,seed=5", model_dtype="float32", greedy=True, max_tokens=200,
         model_device="cpu", repetition_window=0,
     )  # fmt: skip

@@ -13,10 +13,11 @@ from scipy import stats
 from ownwords.answers.checker import Checker
 from ownwords.evaluation.compare import differences, p_value
 from ownwords.evaluation.intervals import Interval, mean_intervals, sign_flip_p
-from ownwords.evaluation.metrics import majority_at_k, pass_at_k
+from ownwords.evaluation.metrics import majority_at_k
 from ownwords.evaluation.table import Answers, tabulate
 from ownwords.evaluation.votes import count_votes
 from ownwords.records.problem import Problem
+from ownwords.traces.summary import pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_choices_with_a_correct_answer():

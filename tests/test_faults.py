@@ -15,9 +15,10 @@ import pytest
 from rich.cells import cell_len
 
 from ownwords.cli.app import app, main
+from ownwords.cli.flags import Reader
 from ownwords.io.files import new_folder, replacing
 from ownwords.io.paths import check_output
-from ownwords.numbers import Range, check, real, whole
+from ownwords.numbers import check, real, whole
 from ownwords.traces.salvage import salvage
 from ownwords.traces.store import Store
 
@@ -91,7 +92,7 @@ def test_a_number_out_of_its_range_is_one_line_that_names_it(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((*GENERATE, "--until-correct", "5", "--max-attempts", "2"), "which max-attempts 2 leaves no room for"),
+        ((*GENERATE, "--until-correct", "5", "--max-attempts", "2"), "which --max-attempts 2 leaves no room for"),
         ((*GENERATE, "--teacher", "none"), "expected --gate never"),
         (("eval", "--run", "new", "--greedy", "--samples", "3"), "expected 1"),
         ((*TRAIN, "--prefix.template", "no place"), "expected {question} in it"),
@@ -116,7 +117,7 @@ def test_every_number_of_every_command_declares_its_range():
         for argument in command.assemble_argument_collection():
             kinds = {argument.hint, *get_args(argument.hint)}
             if kinds & {int, float} and get_origin(argument.hint) is not tuple:
-                assert isinstance(argument.parameter.converter, Range), (words, argument.name)
+                assert isinstance(argument.parameter.converter, Reader), (words, argument.name)
 
 
 def test_ranges_hold_for_those_who_use_no_command_line():
@@ -148,9 +149,9 @@ def test_ranges_hold_for_those_who_use_no_command_line():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"attempts: 1.5", "attempts is 1.5, expected a whole number"),
-        (b"attempts: true", "attempts is 'True'"),
-        (b"teacher_sampling:\n  top_p: 2", "teacher_sampling.top_p is 2.0"),
+        (b"budget: {attempts: 1.5}", "attempts is 1.5, expected a whole number"),
+        (b"budget: {attempts: true}", "attempts is 'True'"),
+        (b"rules:\n  teacher_sampling:\n    top_p: 2", "teacher_sampling.top_p is 2.0"),
         (b"attempts: 1\nseed: 2\nattempts: 3", "line 3: 'attempts' stands in line 1 already"),
         (b"a: 1\nteacher_sampling: {top_p: 1, top_p: 0.5}", "line 2: 'top_p' stands in line 2 already"),
         (b"attemts: 2", "Did you mean --attempts?"),
@@ -312,7 +313,7 @@ def test_nothing_of_the_users_is_replaced_and_nothing_is_left(tmp_path):
         file.write(b"new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "report.html").read_text() == "new"
     for name in ("report.html", "dangling", "link"):
-        with pytest.raises(ValueError, match="exists already: name another --out, or remove it"):
+        with pytest.raises(ValueError, match="exists already: name another out, or remove it"):
             check_output(tmp_path / name)
     with pytest.raises(ValueError, match="is a file, expected a directory to write to"):
         check_output(tmp_path / "report.html/x")

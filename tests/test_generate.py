@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import make
 
-from ownwords.generation.plan import Plan
+from ownwords.generation.plan import Owed, Plan
 from ownwords.records.problem import Problem
 from ownwords.traces.store import Store
 
@@ -37,13 +37,13 @@ def play(plan: Plan, verdict, slots: int, rng: random.Random) -> dict[tuple[str,
 
 @pytest.mark.parametrize("slots", [1, 3, 50])
 def test_a_fixed_number_of_attempts_is_made_once_each(slots):
-    made = play(Plan(PROBLEMS, {}, attempts=3), lambda *_: "incorrect", slots, random.Random(0))
+    made = play(Plan(PROBLEMS, {}, Owed(3)), lambda *_: "incorrect", slots, random.Random(0))
     assert set(made) == {(p.id, a) for p in PROBLEMS for a in range(3)}
 
 
 def test_only_what_is_missing_is_made():
     done = {PROBLEMS[0].id: {0: "correct", 2: "incorrect"}, PROBLEMS[1].id: {0: "incorrect"}}
-    plan = Plan(PROBLEMS[:2], done, attempts=3)
+    plan = Plan(PROBLEMS[:2], done, Owed(3))
     assert plan.most_left == 3
     made = play(plan, lambda *_: "incorrect", 2, random.Random(0))
     assert set(made) == {(PROBLEMS[0].id, 1), (PROBLEMS[1].id, 1), (PROBLEMS[1].id, 2)}
@@ -59,7 +59,7 @@ def test_until_correct_makes_the_shortest_sequence_that_is_enough(until, slots):
         def verdict(problem_id, attempt, right=right):
             return "correct" if right[problem_id, attempt] else "incorrect"
 
-        plan = Plan(PROBLEMS, {}, attempts=99, until_correct=until, max_attempts=8)
+        plan = Plan(PROBLEMS, {}, Owed(99, until_correct=until, max_attempts=8))
         made = play(plan, verdict, slots, random.Random(seed))
         for problem in PROBLEMS:
             total = list(itertools.accumulate(right[problem.id, a] for a in range(8)))

@@ -299,6 +299,6 @@ def test_a_run_of_files_makes_the_traces_of_the_models_in_them(file, tmp_path, w
     assert [trace.token_ids.tolist() for trace in traces] == [trace.token_ids.tolist() for trace in plain]
     assert all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(traces[0].student_logprob, plain[0].student_logprob))
     hash_ = gguf.identity(str(file))
-    assert prepared.student.fingerprint == hash_ and hash_.startswith("gguf:") and len(hash_) > 64
+    assert prepared.engine.student.fingerprint == hash_ and hash_.startswith("gguf:") and len(hash_) > 64
     stored = yaml.safe_load((tmp_path / "files/config.yaml").read_text())
     assert stored["student_weights"] == hash_ and stored["student"] == str(file)

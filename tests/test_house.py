@@ -29,7 +29,7 @@ def test_every_path_that_is_named_exists(name):
 def test_the_pages_name_paths_at_all():
     """So that the test above cannot pass because its patterns find nothing."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    assert {"src/ownwords/rsd/gates.py", "tests/test_rsd_law.py"} <= set(re.findall(r"(?:src|tests)/[\w./]+\.py", text))
+    assert {"src/ownwords/__init__.py", "tests/test_rsd_law.py"} <= set(re.findall(r"(?:src|tests)/[\w./]+\.py", text))
 
 
 def yaml_files() -> list[Path]:
@@ -58,7 +58,7 @@ def test_the_citation_is_of_this_version_and_of_the_paper():
 def test_the_layers_in_the_guide_are_those_of_the_test():
     from test_layers import LAYERS
 
-    rows = re.findall(r"^\| `(\w+)` \| (?!at)", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
     assert tuple(rows) == tuple(name for name in LAYERS if name not in {"numbers", "__main__"})
 
 

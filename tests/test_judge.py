@@ -149,7 +149,7 @@ def test_bad_rows_are_named_or_left_out(tmp_path, capsys):
         (["nothing.txt"], "expected a .jsonl"),
         (["FILE", "--limit", "0"], "expected a whole number from 1 up"),
         (["FILE", "--check-deadline", "0"], "expected seconds from 0.1 to 86400"),
-        (["FILE", "--kind", "maths"], "expected math, choice or gym:TASK"),
+        (["FILE", "--kind", "maths"], "unknown kind of answer 'maths', expected one of: choice, gym, math"),
         (["FILE", "--output-field", "words"], "which --output-field names"),
         (["FILE", "--reference-field", "words"], "which --reference-field names"),
         (["FILE", "--grader-field", "response"], "expected a verdict such as true or 0"),
@@ -188,7 +188,7 @@ def test_layouts_of_outputs(row, fields, kind, reference, outputs):
     ("row", "words"),
     [
         ({"reference": "5"}, "no field for the output"),
-        ({"output": "x"}, "--reference-field"),
+        ({"output": "x"}, "reference_field"),
         ({"reference": "5", "output": 5}, "'output' holds 5, expected the text"),
         ({"reference": "5", "output": ["x", "y"], "score": [1, 0, 1]}, "2 outputs in 'output' and 3 verdicts"),
         ({"reference": "", "output": "x"}, "no reference answer"),

@@ -53,13 +53,13 @@ def test_named_fields_repeats_and_blank_lines(tmp_path):
 @pytest.mark.parametrize(
     ("line", "fields", "message"),
     [
-        ('{"question": "q", "answer": 1}', {"answer_field": "a"}, "line 1: no field 'a', which --answer-field names"),
+        ('{"question": "q", "answer": 1}', {"answer_field": "a"}, "line 1: no field 'a', which answer_field names"),
         (
             '{"question": "q", "answer": 1}',
             {"question_field": "a"},
-            "which --question-field names, the fields are 'quest",
+            "which question_field names, the fields are 'quest",
         ),
-        ('{"question": "q", "right": "A"}', {}, "the fields are 'question', 'right': name it with --answer-field"),
+        ('{"question": "q", "right": "A"}', {}, "the fields are 'question', 'right': name it with answer_field"),
         ('{"question": "q", "answer": NaN}', {}, "line 1: no reference answer, the field 'answer' holds nan"),
         ('{"question": "q", "answer": null}', {}, "line 1: no reference answer"),
         ('{"question": "q", "answer": []}', {}, "line 1: no reference answer"),
@@ -91,7 +91,8 @@ def test_rows_that_cannot_be_read(tmp_path, line, fields, message):
         ("gym:arc_agi,size=2", "its scorer refuses its own answers"),
         ("world:sise=3", "world has no setting 'sise': expected size, seed and split"),
         ("world:size=3,split=train", "has no split 'train': expected practice or test"),
-        ("gym:", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
+        ("gym:", "unknown reasoning-gym task '', expected one such as"),
+        ("gyn:chain_sum", "hf:NAME,split=train, gym:TASK,size=100,seed=0 or world"),
     ],
 )
 def test_specs_that_cannot_be_read(spec, message):
@@ -111,7 +112,7 @@ GOOD = b'{"question": "q", "answer": 1}\n'
         (GOOD * 6 + b"{", "a.jsonl, line 7: not JSON"),
         (b"[1]", "a.jsonl, line 1: a JSON list, expected an object"),
         (GOOD + b'{"question": "caf\xe9", "answer": 1}', "a.jsonl, line 2: not UTF-8"),
-        (b'{"q": "q", "answer": 1}', "the fields are 'q', 'answer': name it with --question-field"),
+        (b'{"q": "q", "answer": 1}', "the fields are 'q', 'answer': name it with question_field"),
         (GOOD + b'{"question": " ", "answer": 1}', "line 2: the field 'question' holds ' ', expected the text"),
         (GOOD + b'\n{"question": "q", "answer": 2}', "a.jsonl, line 3: the question of"),
     ],

@@ -20,8 +20,9 @@ from ownwords.chat.prompts import make_prompts
 from ownwords.chat.settings import THINK, stored_variables
 from ownwords.chat.templates import Chat
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.plan import MOST, PRIVILEGED, Plan, shown_at
-from ownwords.generation.run import make_plan, prepare
+from ownwords.generation.plan import MOST, PRIVILEGED, Owed, Plan, shown_at
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import make_plan
 from ownwords.models.load import model_path
 from ownwords.records.problem import Problem
 from ownwords.rsd.columns import FORCED
@@ -178,7 +179,7 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
         def right(problem_id, attempt, seed=seed):
             return random.Random(f"{seed}{problem_id}{attempt}").random() < 0.3
 
-        plan = Plan(PROBLEMS, {}, 3, until_correct=until, max_attempts=3, rescue=1000)
+        plan = Plan(PROBLEMS, {}, Owed(3, until_correct=until, max_attempts=3, rescue=1000))
         made = play(plan, right, slots, seed)
         assert plan.most_left == 0
         rescued = 0
@@ -193,7 +194,9 @@ def test_only_problems_that_no_attempt_solved_are_rescued(until, slots):
             wanted = next((n for n in range(4) if until and sum(right(i, 1000 + a) for a in range(n)) >= until), 3)
             assert again == list(range(1000, 1000 + wanted))
         assert rescued or seed
-        later = play(Plan(PROBLEMS, {i: {a: "incorrect" for a in range(3)} for i in made}, 3, rescue=2000), right, 9, 0)
+        later = play(
+            Plan(PROBLEMS, {i: {a: "incorrect" for a in range(3)} for i in made}, Owed(3, rescue=2000)), right, 9, 0
+        )
         assert all(attempts == [2000, 2001, 2002] for attempts in later.values()), "a run that goes on with it"
 
 
@@ -201,7 +204,7 @@ def test_numbers_of_attempts_say_what_was_shown():
     assert [shown_at(a) for a in (0, 999, 1000, 1999, 2000, 2999)] == ["", "", *["answer"] * 2, *["solution"] * 2]
     assert all(first % MOST == 0 for first in PRIVILEGED.values())
     with pytest.raises(ValueError, match="attempts is 1001, expected a whole number from 1 to 1000"):
-        GenerateConfig(run=Path("x"), attempts=1001)
+        GenerateConfig.of(run=Path("x"), attempts=1001)
 
 
 def test_a_run_is_given_a_privileged_teacher_later_and_says_so_in_the_record(tmp_path):
@@ -214,14 +217,14 @@ def test_a_run_is_given_a_privileged_teacher_later_and_says_so_in_the_record(tmp
     for trace in both:
         forced = prepared.style.forced
         assert tuple(trace.token_ids[: len(forced)]) == forced and (trace.source[: len(forced)] == FORCED).all()
-        assert "(For you alone" not in prepared.student.tokenizer.decode(trace.prompt_ids)
-        teacher = prepared.teacher.tokenizer.decode(prepared.pair(trace.problem_id, trace.attempt)[0])
+        assert "(For you alone" not in prepared.engine.student.tokenizer.decode(trace.prompt_ids)
+        teacher = prepared.engine.teacher.tokenizer.decode(prepared.pair(trace.problem_id, trace.attempt)[0])
         assert ("(For you alone" in teacher) == bool(trace.privileged)
 
 
 def test_a_privileged_teacher_at_every_problem():
     always = dict(privileged="answer", run=Path("x"), problems="world:size=3,seed=4", attempts=2)
-    plan = make_plan(prepare(GenerateConfig(**always)), {})
+    plan = make_plan(prepare(GenerateConfig.of(**always)), {})
     assert [attempt for _, attempt in plan.take(9)] == [1000, 1001] * 3 and plan.most_left == 6
 
 
@@ -233,7 +236,7 @@ def test_show_prompts_prints_both_and_what_is_forced(tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit) as exit:
         main()
     assert exit.value.code == 0
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=1,seed=4"))
+    prepared = prepare(GenerateConfig.of(run=tmp_path / "run", problems="world:size=1,seed=4"))
     theirs, ours = prepared.pair(prepared.problems[0].id, 0)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     tokens = {int(row[0]): (row[2], row[4]) for row in rows if len(row) == 5 and row[0].isdigit()}
@@ -320,12 +323,16 @@ def test_variables_of_a_template(tmp_path):
         assert tokenizer.decode(made.style.forced) == "<think>"
         assert tokenizer.decode(made.pairs[PROBLEM.id][1]).endswith("<|im_start|>assistant\n")
     for name in ("tokenize", "chat_template", "messages", "add_generation_prompt"):
-        with pytest.raises(ValueError, match=f"--template-kwargs sets '{name}', expected a variable of the template"):
+        with pytest.raises(ValueError, match=f"template_kwargs sets '{name}', expected a variable of the template"):
             make_prompts([PROBLEM], tokenizer, tokenizer, ("", ""), None, THINK, None, {name: "x"})
-    config = GenerateConfig(run=tmp_path, template_kwargs={"thinking": "true", "effort": "low", "n": "3"}).resolved()
-    assert config.template_kwargs == {"thinking": True, "effort": "low", "n": 3} == config.resolved().template_kwargs
-    assert stored_variables(config.flat()) == config.template_kwargs
-    assert not [key for key in GenerateConfig(run=tmp_path).resolved().flat() if key.startswith("template")]
+    config = GenerateConfig.of(run=tmp_path, template_kwargs={"thinking": "true", "effort": "low", "n": "3"}).resolved()
+    assert (
+        config.prompting.template_kwargs
+        == {"thinking": True, "effort": "low", "n": 3}
+        == config.resolved().prompting.template_kwargs
+    )
+    assert stored_variables(config.flat()) == config.prompting.template_kwargs
+    assert not [key for key in GenerateConfig.of(run=tmp_path).resolved().flat() if key.startswith("template")]
 
 
 def test_a_template_that_has_closed_the_thinking_is_not_forced_open():
@@ -440,7 +447,7 @@ def test_a_run_that_answers_at_once(tmp_path):
     pair = dict(problems="world:size=3,seed=4", attempts=1, max_tokens=40)
     pair |= {role: str(tmp_path / role) for role in ("teacher", "student")}
     with pytest.raises(ValueError, match="the student's chat template .* ends the prompt with </think>"):
-        prepare(GenerateConfig(run=tmp_path / "no", **pair))
+        prepare(GenerateConfig.of(run=tmp_path / "no", **pair))
     _, traces = make(tmp_path / "run", **pair, opening="")
     assert [trace.thinking for trace in traces] == [""] * 3 and all(trace.answer_text for trace in traces)
     closing = 924
@@ -452,7 +459,7 @@ def test_a_run_that_answers_at_once(tmp_path):
     assert [trace.token_ids.tolist() for trace in deep] == [trace.token_ids.tolist() for trace in world]
     for folder in ("run", "deep"):  # as training renders them again
         anything = Selection(correct=False, ended=False, pick="all", max_fallback=1.0, closing_tag=False)
-        for row in run_rows(tmp_path / folder, anything, prepared.student.tokenizer):
+        for row in run_rows(tmp_path / folder, anything, prepared.engine.student.tokenizer):
             assert row.render(row.question) == row.input_ids[: row.start].tolist()
     with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
         make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})

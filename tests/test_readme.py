@@ -41,3 +41,13 @@ def test_commands_of_the_readme(tmp_path):
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {
         "sft", "scores", "chosen", "report.html", "student", "qwen",
     }  # fmt: skip
+
+
+def test_python_of_the_readme(tmp_path):
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block.replace("size=20", "size=4")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "runs" / "api-student" / "model.safetensors").is_file()

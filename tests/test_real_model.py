@@ -19,7 +19,7 @@ from test_engine import rescored
 from transformers import AutoModelForCausalLM
 
 from ownwords.cli.app import app
-from ownwords.generation.run import Prepared
+from ownwords.generation.prepare import Prepared
 from ownwords.models.gguf import converted
 from ownwords.models.load import load
 from ownwords.models.vocabulary import Vocabulary
@@ -126,8 +126,8 @@ def test_the_student_writes_under_a_tuned_copy_of_itself(under_tuned):
     prepared, traces = under_tuned
     assert len(traces) == 3
     assert any((trace.teacher_logprob != trace.student_logprob).any() for trace in traces)
-    assert prepared.teacher.fingerprint != prepared.student.fingerprint
-    assert Vocabulary.of(prepared.student.model, prepared.student.tokenizer).ends == (0, END)
+    assert prepared.engine.teacher.fingerprint != prepared.engine.student.fingerprint
+    assert Vocabulary.of(prepared.engine.student.model, prepared.engine.student.tokenizer).ends == (0, END)
 
 
 def test_stored_logprobs_equal_a_plain_re_scoring(whole, under_tuned, smollm2):

@@ -35,7 +35,7 @@ def test_a_set_is_what_generate_makes(runs):
     with Store.read(runs / "gsm8k" / "student") as store:
         config = store.config
     assert (config["gate"], config["teacher"], config["attempts"]) == ("never", "none", 1)
-    line = studies.command(GenerateConfig(run=runs, gate="never", teacher="none", problems="a b", batch=8))
+    line = studies.command(GenerateConfig.of(run=runs, gate="never", teacher="none", problems="a b", batch=8))
     assert line == f"ownwords generate --run {runs} --problems 'a b' --teacher none --gate never --batch 8"
 
 
@@ -110,7 +110,7 @@ def test_intervals_know_what_none_of_a_few_can_rule_out():
 def test_speed_counts_what_was_written(runs, tmp_path):
     with Store.read(runs / "gsm8k" / "rsd") as store:
         made = store.config
-    config = GenerateConfig(run=runs / "gsm8k" / "rsd", problems=made["problems"], max_tokens=made["max_tokens"])
+    config = GenerateConfig.of(run=runs / "gsm8k" / "rsd", problems=made["problems"], max_tokens=made["max_tokens"])
     lines = list(speed.measure(config, [2], tokens=8, repetitions=2))
     assert [(line.batch, line.arm) for line in lines] == [(2, "none"), (2, "auto")]
     plain, auto = lines

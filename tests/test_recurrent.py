@@ -13,18 +13,19 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from ownwords.engines.architecture import check_architecture, slot_error
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Request
 from ownwords.engines.lane import Lane
-from ownwords.engines.local import LocalEngine, Request
 from ownwords.engines.memory import slot_bytes
 from ownwords.engines.recurrent import RecurrentLayer, strides
 from ownwords.engines.small import small_config, small_model
 from ownwords.engines.stops import Stops
+from ownwords.records.tokens import Tokens
 from ownwords.rsd import gates
-from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
-from ownwords.suitability.forward import Sample, Scorer
+from ownwords.suitability.forward import Scorer
 
 V = 100
 NAMED = ["qwen3_5_text", "qwen3_next", "lfm2", "falcon_h1", "granitemoehybrid", "bamba", "mamba2"]
@@ -159,11 +160,11 @@ def requests(n: int, budget: int = 24) -> list[Request]:
     made = []
     for i in range(n):
         prompt = torch.randint(3, V, (1 + 7 * i % 20,), generator=torch.Generator().manual_seed(i)).tolist()
-        made.append(Request(i, i, prompt, prompt, attempt_noise(0, "x", i, budget - 5 * (i % 3))))
+        made.append(Request(("x", i), i, prompt, prompt, budget - 5 * (i % 3)))
     return made
 
 
-def run_all(made: LocalEngine, todo: list[Request]) -> dict:
+def run_all(made: Decoder, todo: list[Request]) -> dict:
     finished = {}
     while todo or made.rows:
         taken, todo = todo[: made.free], todo[made.free :]
@@ -183,7 +184,7 @@ PAIRS = [(name, name) for name in NAMED] + [
 def test_drafts_change_no_token(teacher, student):
     """Blocks of five against one token at a time, and what is recorded against plain passes of both models."""
     teacher, student = varied(teacher, 1), small_model(student)
-    made = {d: LocalEngine(teacher, student, RULES, STOPS, 4, 48, d) for d in (0, 4)}
+    made = {d: Decoder(teacher, student, RULES, STOPS, 4, 48, d) for d in (0, 4)}
     done = {d: run_all(engine, requests(6)) for d, engine in made.items()}
     assert 1.05 < made[4].work.positions / made[4].work.tokens, "no draft has fallen"
     assert made[4].work.blocks < 0.8 * made[0].work.blocks, "no draft stood"
@@ -205,7 +206,7 @@ def test_a_recurrent_teacher_that_spells_reads_no_padding(d):
     def spell(token: int) -> tuple[int, ...]:
         return (6, 7, 8) if token % 4 == 0 else (token,)
 
-    made = LocalEngine(teacher, student, RULES, STOPS, 4, 96, d, spell=spell, longest_spelling=3)
+    made = Decoder(teacher, student, RULES, STOPS, 4, 96, d, spell=spell, longest_spelling=3)
     done = run_all(made, requests(6))
     for request in requests(6):
         columns, ids, at = done[request.key].columns, list(request.teacher_prompt), []
@@ -222,7 +223,7 @@ def test_a_recurrent_teacher_is_left_as_it_was_by_spelled_products():
     teacher_of_V[5] = -1
     rules = Rules(gate=gates.Always(), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0),
                   teacher_of_V=teacher_of_V, spelled=Spelled.of({5: (6, 7, 8)}))  # fmt: skip
-    done = run_all(LocalEngine(teacher, student, rules, STOPS, 4, 96), requests(6, budget=12))
+    done = run_all(Decoder(teacher, student, rules, STOPS, 4, 96), requests(6, budget=12))
     for request in requests(6, budget=12):
         columns, ids = done[request.key].columns, list(request.teacher_prompt)
         for token, recorded in zip(columns["token_ids"].tolist(), columns["teacher_logprob"], strict=True):
@@ -280,8 +281,9 @@ def test_states_that_stay_behind_are_noticed(forgotten, monkeypatch):
 def test_scores_of_a_padded_batch(name):
     """`ownwords score` pads to the right without a mask: a state, too, knows nothing of what comes later."""
     model, generator = small_model(name), np.random.default_rng(0)
-    samples = [Sample(generator.integers(0, V, p), generator.integers(0, V, n)) for p, n in ((3, 40), (1, 7), (20, 70))]
-    for sample, scores in zip(samples, Scorer(model, None, name).score(samples), strict=True):
-        ids, tokens = [*sample.prompt_ids.tolist(), *sample.token_ids.tolist()], sample.token_ids
-        heard = log_p(model, ids)[len(sample.prompt_ids) - 1 : -1]
-        np.testing.assert_allclose(scores.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)
+    drawn = [generator.integers(0, V, (2, n)) for n in (40, 7, 70)]
+    batch = [Tokens(prompt_ids=prompt[:p], token_ids=ids) for (prompt, ids), p in zip(drawn, (3, 1, 20), strict=True)]
+    for scored in Scorer(model, None, name).score(batch):
+        tokens = scored.token_ids
+        heard = log_p(model, scored.ids.tolist())[len(scored.prompt_ids) - 1 : -1]
+        np.testing.assert_allclose(scored.surprisal, -heard[range(len(tokens)), tokens].numpy(), atol=1e-4)

@@ -311,7 +311,7 @@ def test_hostile_text_is_text(tmp_path, driver):
 
 
 def test_a_set_that_was_scored(tmp_path, driver, arms):
-    """Tokens are coloured by surprisal; nothing is said of who wrote them, which nobody knows."""
+    """Tokens are coloured by surprisal, and the writer is said to be unknown: nobody passes for the teacher."""
     run = arms[1].parent / "teacher"
     score(ScoreConfig(traces=str(run), student="world", out=tmp_path / "scores"), {"ownwords": "0"})
     scores = Scores.read(tmp_path / "scores")
@@ -326,8 +326,12 @@ def test_a_set_that_was_scored(tmp_path, driver, arms):
     traces = [page.text(f".column:nth-child({column}) .trace") for column in (1, 2)]
     assert traces[0] == traces[1], "the same traces with the same colours, whoever told the surprisal"
     levels = "return [...document.querySelectorAll('.column:nth-child(%d) .t')].map(span => span.className)"
-    assert page.run(levels % 1) == page.run(levels % 2)
+    assert [name.replace(" unknown", "") for name in page.run(levels % 1)] == page.run(levels % 2)
     at = next(i for i, row in enumerate(page.run(levels % 1)) if "forced" not in row)
     ActionChains(driver).move_to_element(page.all(".column:nth-child(1) .t")[at]).perform()
-    assert {*page.values()} == {"token", "student p"}
+    values = page.values()
+    assert {*values} == {"token", "written by", "student p"} and values["written by"] == "unknown writer"
+    page.pick("#colour", "who wrote it")
+    assert page.run("return document.querySelectorAll('.column:nth-child(1) .t:not(.forced, .unknown)').length") == 0
+    assert [sample.text for sample in page.all("#legend span")] == ["teacher", "student", "forced", "unknown writer"]
     page.assert_quiet()

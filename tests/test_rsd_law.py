@@ -12,15 +12,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from references.position import Position, law
 from references.token_loop import propose_loop
 from scipy import stats
 
 from ownwords.rsd import gates
 from ownwords.rsd.draw import draw, settle
-from ownwords.rsd.mixture import law, likeliest_refused, mix
+from ownwords.rsd.mixture import likeliest_refused, mix
 from ownwords.rsd.noise import DRAFT
 from ownwords.rsd.shaping import Sampling, raw_logprobs, shape
-from ownwords.rsd.step import Rules, decide, positions
+from ownwords.rsd.step import Rules, decide
 
 V = 7
 FALSE_ALARM = 1e-3
@@ -174,12 +175,14 @@ def test_closed_form_equals_enumeration(name, gate):
     P, F, g = exact_inputs(name, gate)
     for proposals in PROPOSALS:
         exact = enumerated(P, F, g, proposals)
-        *_, mixture = positions(rules_for(name, gate, proposals), teacher[None], student[None])
-        A = mixture.A_B.item()
-        ours = np.stack([A * mixture.log_R_BV[0].exp().numpy(), (1 - A) * mixture.log_F_BV[0].exp().numpy()])
+        mixture = Position.of(rules_for(name, gate, proposals), teacher[None], student[None]).mixture
+        A = mixture.teacher_share_B.item()
+        ours = np.stack(
+            [A * mixture.log_passed_BV[0].exp().numpy(), (1 - A) * mixture.log_fallback_BV[0].exp().numpy()]
+        )
         np.testing.assert_allclose(ours, exact, atol=2e-6, err_msg=f"K = {proposals}")
         np.testing.assert_allclose(law(mixture)[0].numpy(), exact.sum(0), atol=2e-6)
-        np.testing.assert_allclose(mixture.a_B.item(), (P * g).sum(), atol=2e-6)
+        np.testing.assert_allclose(mixture.pass_mass_B.item(), (P * g).sum(), atol=2e-6)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -210,23 +213,23 @@ def test_reference_loop_follows_the_enumeration(name):
 
 def planted(mistake: str, rules: Rules, teacher: torch.Tensor, student: torch.Tensor, n: int) -> np.ndarray:
     u = torch.from_numpy(np.random.default_rng(9).random((n, 4)))
-    log_p, log_q, log_P, log_g, _ = positions(rules, teacher[None], student[None])
-    log_F, proposals = shape(log_q, rules.student), rules.proposals
+    at = Position.of(rules, teacher[None], student[None])
+    log_fallback, log_g, proposals = shape(at.log_q_BV, rules.student), at.log_g_BV, rules.proposals
     match mistake:
         case "none":
             pass
         case "gate on shaped q":
-            log_g = rules.gate(log_P, log_F)
+            log_g = rules.gate(at.log_proposal_BV, log_fallback)
         case "stale q":  # the student's distribution of the position before
-            log_g = rules.gate(log_p, raw_logprobs(student.roll(1)[None]))
+            log_g = rules.gate(at.log_p_BV, raw_logprobs(student.roll(1)[None]))
         case "wrong K":
             proposals += 1
         case "fallback from q instead of F":
-            log_F = log_q
-    mixture = mix(log_P, log_F, log_g, proposals)
+            log_fallback = at.log_q_BV
+    mixture = mix(at.log_proposal_BV, log_fallback, log_g, proposals)
     wide = type(mixture)(*(getattr(mixture, f).expand(n, *[-1] * (getattr(mixture, f).ndim - 1)) for f in
-                           ("log_R_BV", "log_F_BV", "A_B", "a_B")))  # fmt: skip
-    token, teacher_spoke = settle(wide, draw(wide.log_F_BV.exp(), u[:, DRAFT]), u)
+                           ("log_passed_BV", "log_fallback_BV", "teacher_share_B", "pass_mass_B")))  # fmt: skip
+    token, teacher_spoke = settle(wide, draw(wide.log_fallback_BV.exp(), u[:, DRAFT]), u)
     if mistake == "provenance swapped":
         teacher_spoke = ~teacher_spoke
     return table(token.numpy(), teacher_spoke.numpy())
@@ -293,10 +296,10 @@ def test_end_ids_are_gathered_before_the_gate():
     """A teacher that ends its turn with another token than the student proposes the student's end token instead."""
     teacher, student = torch.tensor([[0.0, 4.0, 3.0, 0.0]]), torch.tensor([[0.0, -30.0, 2.0, 0.0]])
     rules = Rules(teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0), teacher_ends=(1, 2), end_id=2)
-    log_p, _, _, _, mixture = positions(rules, teacher, student)
+    at = Position.of(rules, teacher, student)
     raw = teacher.softmax(-1)[0]
-    np.testing.assert_allclose(log_p.exp()[0].numpy(), [raw[0], 0, raw[1] + raw[2], raw[3]], atol=1e-6)
-    np.testing.assert_allclose(mixture.a_B.item(), 1.0, atol=1e-6)
+    np.testing.assert_allclose(at.log_p_BV.exp()[0].numpy(), [raw[0], 0, raw[1] + raw[2], raw[3]], atol=1e-6)
+    np.testing.assert_allclose(at.mixture.pass_mass_B.item(), 1.0, atol=1e-6)
 
 
 def test_padding_rows_have_no_probability():

@@ -16,9 +16,9 @@ import pytest
 from conftest import make
 from huggingface_hub import RepoCard
 
-from ownwords.cli.look import export_run
 from ownwords.models.load import model_path
 from ownwords.sharing.data_card import command, licence_of, public_name
+from ownwords.sharing.run_export import export_run
 from ownwords.sharing.upload import FILES
 from ownwords.traces.store import Store
 
@@ -61,14 +61,16 @@ def test_the_card_tells_what_the_run_holds(run):
 def test_the_command_of_the_card_makes_the_same_run(run, monkeypatch, tmp_path):
     """Run where models and problems lie under the names that the card tells, it has the digest of the run."""
     from ownwords.cli.app import app
-    from ownwords.generation.config import SCOPE
+    from ownwords.cli.flags import gathered
+    from ownwords.cli.generate import generate
+    from ownwords.generation.config import GenerateConfig
 
     with Store.read(run) as store:
         words = shlex.split(command(store))
-        config = {k: v for k, v in store.config.items() if k.split(".")[0] not in SCOPE and "weights" not in k}
+        config = {k: v for k, v in store.config.items() if k not in GenerateConfig.free() and "weights" not in k}
     monkeypatch.chdir(run.parent)
     _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
-    again = json.loads(json.dumps(bound.arguments["config"].resolved().flat()))
+    again = json.loads(json.dumps(gathered(generate, bound.arguments)["config"].resolved().flat()))
     here = {"teacher", "student", "problems"}  # told by the last part of their path
     assert {k: again[k] for k in config if k not in here} == {k: v for k, v in config.items() if k not in here}
     assert {again[k] for k in here} == {"pupil", "a | <b>.jsonl"} and again["attempts"] == 2

@@ -18,18 +18,18 @@ from test_faults import ended
 from test_store import CONFIG, IDENTITY, VERSIONS, content
 from test_store import make as random_attempt
 
-from ownwords.cli.look import export_run
-from ownwords.engines.local import LocalEngine, Request
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Request
 from ownwords.engines.stops import Stops
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.pilot import run_pilot
-from ownwords.generation.run import prepare
+from ownwords.generation.prepare import prepare
 from ownwords.models.load import load
-from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype, soft_targets
 from ownwords.rsd.spelled import Spelled
 from ownwords.rsd.step import Rules
+from ownwords.sharing.run_export import export_run
 from ownwords.traces.salvage import salvage
 from ownwords.traces.soft import Overlap, pack, token_bytes, unpack
 from ownwords.traces.store import Store
@@ -124,17 +124,18 @@ def attempts(teacher, student, d: int | None, slots: int, two_vocabularies=False
         teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0), soft_targets=K,
         teacher_of_V=TEACHER_OF if two_vocabularies else None, spelled=spelled,
     )  # fmt: skip
-    engine = LocalEngine(teacher, student, rules, Stops(frozenset([3]), 1.0, 0), slots, 96, d, **foreign)
+    engine = Decoder(teacher, student, rules, Stops(frozenset([3]), 1.0, 0), slots, 96, d, **foreign)
     waiting, finished = [], {}
     for i in range(8):
         ids = [(7 * i + j) % 39 for j in range(1 + (5 * i) % 11)]
         theirs = [t for id_ in ids for t in spell(id_)] if two_vocabularies else ids
-        waiting.append(Request(i, i, theirs, ids, attempt_noise(0, str(i), 0, 30 + i % 3), () if alone else (9, 8)))
+        waiting.append(Request((str(i), 0), i, theirs, ids, 30 + i % 3, () if alone else (9, 8)))
     while waiting or engine.rows:
         taken, waiting = waiting[: engine.free], waiting[engine.free :]
         engine.admit(taken)
         for done in engine.step():
-            finished[done.key] = {**done.columns, "prompt": ids_of(done.key)}
+            i = int(done.key[0])
+            finished[i] = {**done.columns, "prompt": ids_of(i)}
     return finished
 
 
@@ -473,7 +474,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capfd):
         assert code == 2 and message in error and error.count("\n") == 1 and not out.exists()
     assert ended(monkeypatch, capfd, *words, "union")[0] == 0
     with pytest.raises(ValueError, match="soft-targets is 990, the student's tokenizer has 925 ids: take fewer"):
-        prepare(GenerateConfig(run=tmp_path / "many", problems="world:size=1,seed=1", soft_targets=990))
+        prepare(GenerateConfig.of(run=tmp_path / "many", problems="world:size=1,seed=1", soft_targets=990))
 
 
 # --- what people see ------------------------------------------------------------------------------------------------
@@ -497,7 +498,9 @@ def test_the_plan_tells_the_bytes_and_the_report_the_overlap(exported, tmp_path,
 
 
 def test_a_pilot_tells_the_overlap_of_every_gate(tmp_path):
-    config = GenerateConfig(run=tmp_path / "pilot", problems="world:size=4,seed=1", attempts=1, max_tokens=30, batch=4)
+    config = GenerateConfig.of(
+        run=tmp_path / "pilot", problems="world:size=4,seed=1", attempts=1, max_tokens=30, batch=4
+    )
     pilot = run_pilot(config, ["threshold:0.01", "never"], 2, lambda gate, progress: None)
     assert pilot.prepared.config.soft_targets is None
     for overlap, arm in zip(pilot.overlaps, pilot.arms, strict=True):

@@ -210,7 +210,7 @@ def test_bad_rows_are_counted_and_can_be_left_out(tmp_path):
     rows = [json.dumps(row) for row in ROWS]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([*rows, "{", json.dumps({"question": "q"}), rows[0].replace('"1"', '"7"')]))
-    with pytest.raises(ValueError, match=r"line 6: not JSON .*\(3 bad rows of 8: .* --skip-bad-rows\)"):
+    with pytest.raises(ValueError, match=r"line 6: not JSON .*\(3 bad rows of 8: .* skip_bad_rows\)"):
         load_problems(str(path))
     bad: list[str] = []
     assert len(load_problems(str(path), bad=bad)) == 5
@@ -224,7 +224,7 @@ def test_dotted_fields(tmp_path):
     path = jsonl(tmp_path / "a.jsonl", [{"in": {"text": "q"}, "out": {"gold": {"value": 3}}}])
     [problem] = load_problems(path, question_field="in.text", answer_field="out.gold.value")
     assert (problem.question, problem.answer) == ("q", "3")
-    with pytest.raises(ValueError, match="no field 'out.gold.valeu', which --answer-field names"):
+    with pytest.raises(ValueError, match="no field 'out.gold.valeu', which answer_field names"):
         load_problems(path, question_field="in.text", answer_field="out.gold.valeu")
 
 

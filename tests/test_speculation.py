@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import make, random_model
+from divergence import first_difference, margin
+from references.position import Position
 from test_rsd_law import FALSE_ALARM, GATES, PROPOSALS, chi_square, enumerated
 
-from ownwords.engines.local import LocalEngine, Request
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Request
 from ownwords.engines.stops import Stops
-from ownwords.generation.divergence import first_difference, margin
 from ownwords.rsd import gates
 from ownwords.rsd.draw import draw
-from ownwords.rsd.noise import COIN, DRAFT, KEEP, attempt_noise
+from ownwords.rsd.noise import COIN, DRAFT, KEEP
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import Spelled
-from ownwords.rsd.step import Draft, Rules, Step, draft, kept, mixture_of, positions, teacher_voice, verify
+from ownwords.rsd.step import Draft, Rules, Step, draft, kept, mixture_of, teacher_voice, verify
 
 V, TOKENS = 4, 3
 
@@ -86,7 +88,7 @@ def written(rules: Rules, teacher: Bigram, student: Bigram, u_nT4: torch.Tensor,
             last = drafts[-1].token_B
         if mistake == "stale q":  # the gate looks at the student's distribution of the position before
             stale = [drafts[max(i - 1, 0)].log_q_BV for i in range(d + 1)]
-            drafts = [Draft(one.token_B, log_q, one.log_F_BV) for one, log_q in zip(drafts, stale, strict=True)]
+            drafts = [Draft(one.token_B, log_q, one.log_fallback_BV) for one, log_q in zip(drafts, stale, strict=True)]
         settle = _residual_from_P if mistake == "residual from P" else verify
         steps = [settle(rules, *each, free_n[rows]) for each in zip(logits, drafts, noise, strict=True)]
         token_RD = torch.stack([step.token for step in steps], dim=1)
@@ -107,12 +109,12 @@ def written(rules: Rules, teacher: Bigram, student: Bigram, u_nT4: torch.Tensor,
 
 def _residual_from_P(rules: Rules, logits, drafted: Draft, u, forced) -> Step:
     step = verify(rules, logits, drafted, u, forced)
-    log_p, log_P = teacher_voice(rules, logits)
-    _, mixture = mixture_of(rules, log_p, log_P, drafted.log_q_BV, drafted.log_F_BV)
+    log_p, log_proposal = teacher_voice(rules, logits)
+    _, mixture = mixture_of(rules, log_p, log_proposal, drafted.log_q_BV, drafted.log_fallback_BV)
     at = drafted.token_B[:, None]
-    ratio = (mixture.log_R_BV.gather(-1, at) - mixture.log_F_BV.gather(-1, at))[:, 0].exp()
-    refused = (u[:, COIN] < mixture.A_B) & (u[:, KEEP] >= ratio)
-    token = torch.where(refused, draw(log_P.exp(), u[:, 3]), drafted.token_B)
+    ratio = (mixture.log_passed_BV.gather(-1, at) - mixture.log_fallback_BV.gather(-1, at))[:, 0].exp()
+    refused = (u[:, COIN] < mixture.teacher_share_B) & (u[:, KEEP] >= ratio)
+    token = torch.where(refused, draw(log_proposal.exp(), u[:, 3]), drafted.token_B)
     return Step(token, *(getattr(step, name) for name in list(Step.__dataclass_fields__)[1:]))
 
 
@@ -120,8 +122,9 @@ def joint_law(rules: Rules, teacher: Bigram, student: Bigram) -> np.ndarray:
     """Exact probability of every (source, token) of the first three positions of the propose-up-to-K loop."""
     tables = []
     for last in range(V):
-        _, _, log_P, log_g, mixture = positions(rules, *(model(torch.tensor([last])) for model in (teacher, student)))
-        P, F, g = (x[0].exp().double().numpy() for x in (log_P, mixture.log_F_BV, log_g))
+        at = Position.of(rules, *(model(torch.tensor([last])) for model in (teacher, student)))
+        logs = at.log_proposal_BV, at.mixture.log_fallback_BV, at.log_g_BV
+        P, F, g = (log[0].exp().double().numpy() for log in logs)
         tables.append(enumerated(P / P.sum(), F / F.sum(), g, rules.proposals))
     law = np.zeros((2 * V,) * TOKENS)
     for path in itertools.product(range(2 * V), repeat=TOKENS):
@@ -206,12 +209,12 @@ def test_traces_do_not_depend_on_the_draft_length(tmp_path):
     assert differing <= 1
 
 
-def engine(teacher, student, stops: Stops, d: int | None, **settings) -> LocalEngine:
+def engine(teacher, student, stops: Stops, d: int | None, **settings) -> Decoder:
     rules = Rules(gate=gates.parse_gate("threshold:0.01"), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0))
-    return LocalEngine(teacher, student, rules, stops, slots=4, capacity=96, draft_length=d, **settings)
+    return Decoder(teacher, student, rules, stops, slots=4, capacity=96, draft_length=d, **settings)
 
 
-def run_all(made: LocalEngine, requests: list[Request]) -> dict:
+def run_all(made: Decoder, requests: list[Request]) -> dict:
     finished = {}
     while requests or made.rows:
         taken, requests = requests[: made.free], requests[made.free :]
@@ -236,7 +239,7 @@ def requests(n: int, budget: int = 40, forced=()) -> list[Request]:
     made = []
     for i in range(n):
         prompt = [(7 * i + j) % 40 for j in range(1 + (11 * i) % 30)]
-        made.append(Request(i, i, prompt, prompt, attempt_noise(0, str(i), 0, budget + i % 3), forced))
+        made.append(Request((str(i), 0), i, prompt, prompt, budget + i % 3, forced))
     return made
 
 
@@ -246,7 +249,7 @@ def test_ends_budgets_and_prompts_inside_blocks(models, d):
     stops = Stops(frozenset([3, 4]), max_fallback=0.6, repetition_window=0)
     plain = run_all(engine(*models, stops, 0), requests(14, forced=(9, 3, 8)))
     ahead = run_all(engine(*models, stops, d), requests(14, forced=(9, 3, 8)))
-    assert plain.keys() == ahead.keys() == set(range(14))
+    assert plain.keys() == ahead.keys() == {(str(i), 0) for i in range(14)}
     for key, one in plain.items():
         other = ahead[key]
         assert one.finish_reason == other.finish_reason
@@ -267,8 +270,8 @@ def test_drafts_past_the_last_position_of_a_model(models):
     rules = Rules(teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0))
     done = {}
     for d in (0, 7):
-        made = LocalEngine(model, model, rules, Stops(frozenset(), repetition_window=0), 2, 33, d)
-        done[d] = run_all(made, [Request(0, 0, [1, 2, 3], [1, 2, 3], attempt_noise(0, "x", 0, 31))])[0]
+        made = Decoder(model, model, rules, Stops(frozenset(), repetition_window=0), 2, 33, d)
+        done[d] = run_all(made, [Request(("x", 0), 0, [1, 2, 3], [1, 2, 3], 31)])["x", 0]
     assert len(done[7].columns["token_ids"]) == 31 and done[7].finish_reason == "length"
     np.testing.assert_array_equal(done[0].columns["token_ids"], done[7].columns["token_ids"])
 
@@ -310,7 +313,7 @@ def test_the_teacher_may_propose_spelled_tokens(models):
     rules = Rules(gate=gates.Always(), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0),
                   teacher_of_V=teacher_of_V, spelled=spelled)  # fmt: skip
     spell = {5: (6, 7, 8)}
-    made = LocalEngine(teacher, student, rules, Stops(frozenset(), repetition_window=0), 4, 96, None,
+    made = Decoder(teacher, student, rules, Stops(frozenset(), repetition_window=0), 4, 96, None,
                        spell=lambda token: spell.get(token, (token,)), longest_spelling=3)  # fmt: skip
     asked = requests(5, budget=12, forced=(5, 6, 5))
     finished = run_all(made, asked)
@@ -336,7 +339,7 @@ def test_a_teacher_whose_room_is_used_up_by_spelling_ends_the_attempt(models):
     teacher, student = models
     made = engine(teacher, student, Stops(frozenset(), repetition_window=0), 3,
                   spell=lambda token: (token, 1, 2, 3), longest_spelling=4)  # fmt: skip
-    done = run_all(made, requests(1, budget=60))[0]
+    done = run_all(made, requests(1, budget=60))["0", 0]
     assert done.finish_reason == "length" and 20 <= len(done.columns["token_ids"]) < 30  # 96 positions, 4 a token
 
 
@@ -345,8 +348,8 @@ def test_a_student_alone(models):
     teacher, student = models
     stops = Stops(frozenset([3, 4]), repetition_window=0)
     rules = Rules(gate=gates.Never(), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0))
-    with_teacher = run_all(LocalEngine(teacher, student, rules, stops, 4, 96, 3), requests(6))
-    made = LocalEngine(None, student, rules, stops, 4, 96)
+    with_teacher = run_all(Decoder(teacher, student, rules, stops, 4, 96, 3), requests(6))
+    made = Decoder(None, student, rules, stops, 4, 96)
     alone = run_all(made, requests(6))
     for key, one in with_teacher.items():
         np.testing.assert_array_equal(one.columns["token_ids"], alone[key].columns["token_ids"])
@@ -358,12 +361,12 @@ def test_the_teacher_reads_seldom(tmp_path):
     """Per written token on the small world with the paper's gate: reads at most 0.45, positions at most 2.2. What is
     measured over a whole run stands in docs/performance.md."""
     from ownwords.generation.config import GenerateConfig
-    from ownwords.generation.run import _request, prepare
+    from ownwords.generation.prepare import prepare
 
-    prepared = prepare(GenerateConfig(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4))
-    made = LocalEngine(
-        prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, 16, prepared.capacity, 4
+    prepared = prepare(
+        GenerateConfig.of(run=tmp_path / "run", problems="world:size=16,seed=5", draft_length=4, batch=16)
     )
-    run_all(made, [_request(prepared, problem, 0) for problem in prepared.problems])
+    made = prepared.engine.decoder
+    run_all(made, [prepared.request(problem.id, 0) for problem in prepared.problems])
     assert made.work.blocks / made.work.tokens <= 0.45
     assert made.work.positions / made.work.tokens <= 2.2

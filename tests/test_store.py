@@ -376,8 +376,8 @@ def attempt(number: int = 0, tokens: int = 10, tags: int = 1, fallback: int = 0,
         (attempt(fallback=5, forced=1), Selection(), ["fallback rate 0.556 is over 0.5"]),
         (attempt(fallback=10), Selection(max_fallback=1), []),
         (attempt(fallback=1), Selection(max_fallback=0), ["fallback rate 0.100 is over 0"]),
-        (attempt(verdict="timeout", finish_reason="error", tokens=0, tags=0), Selection(),
-         ["verdict is timeout", "0 closing think tags", "did not end: error"]),
+        (attempt(verdict="timeout", finish_reason="repetition", tokens=0, tags=0), Selection(),
+         ["verdict is timeout", "0 closing think tags", "did not end: repetition"]),
     ],
 )  # fmt: skip
 def test_reasons(trace, selection, expected):

@@ -83,7 +83,7 @@ def test_random_depends_on_the_seed_alone():
     ("settings", "message"),
     [
         ({"by": "rsrr"}, "there is no score 'rsrr': did you mean rsr?"),
-        ({"per_problem": -1}, "per-problem is -1"),
+        ({"per_problem": -1}, "per_problem is -1"),
         ({"share": 0.0}, "share is 0.0, expected a share above 0, up to 1"),
         ({"count": 0}, "count is 0"),
     ],

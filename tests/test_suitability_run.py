@@ -18,10 +18,12 @@ from conftest import make, random_model
 from transformers import AutoTokenizer
 
 from ownwords.models.load import model_path
+from ownwords.records.tokens import Tokens
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
+from ownwords.suitability.score import all_scores
 from ownwords.suitability.scoring import score
 from ownwords.suitability.sets import members
-from ownwords.suitability.stored import SCORES, TOKEN_SCHEMA, TRACE_SCHEMA, Scores
+from ownwords.suitability.stored import TOKEN_SCHEMA, Scores, trace_schema
 from ownwords.suitability.survey import ScoreConfig, survey
 
 BATCH = 16
@@ -82,18 +84,18 @@ def same_rows(one: Path, other: Path) -> None:
 
 
 def test_files_are_as_documented(scored, traces):
-    rows, tokens = scored.traces(), list(scored.tokens())
-    assert pq.read_schema(scored.path / "scores.parquet") == TRACE_SCHEMA
+    assert pq.read_schema(scored.path / "scores.parquet") == trace_schema()
+    rows, tokens = scored.traces(), pq.read_table(scored.path / "tokens.parquet").to_pylist()
     assert pq.read_schema(scored.path / "tokens.parquet") == TOKEN_SCHEMA
     assert [row["trace"] for row in rows] == [row["trace"] for row in tokens] == list(range(40))
     assert [row["source"] for row in rows] == ["a", "b"] * 20
     assert [row["problem_id"] for row in rows] == [member.problem_id for member in members(str(traces))]
     for row, columns in zip(rows, tokens, strict=True):
-        assert row["skipped"] == "" and all(row[name] is not None for name in SCORES)
+        assert row["skipped"] == "" and all(row[name] is not None for name in all_scores())
         assert row["prompt_tokens"] == len(columns["prompt_ids"]) and row["length"] == len(columns["token_ids"])
-        assert row["scored_tokens"] == columns["scored"].sum() == row["length"] - 2  # the forced opening
+        assert row["scored_tokens"] == sum(columns["scored"]) == row["length"] - 2  # the forced opening
         assert {len(columns[name]) for name in ("scored", "surprisal", "rank", "entropy", "step")} == {row["length"]}
-        assert row["mean_surprisal"] == pytest.approx(columns["surprisal"][2:].mean(dtype=np.float64))
+        assert row["mean_surprisal"] == pytest.approx(np.mean(columns["surprisal"][2:]))
     summary = json.loads((scored.path / "summary.json").read_text())
     assert summary["traces"] == 40 and set(summary["by_source"]) == {"a", "b"}
     assert summary["all"]["scored_tokens"] == sum(row["scored_tokens"] for row in rows)
@@ -104,20 +106,21 @@ def test_files_are_as_documented(scored, traces):
 
 def test_local_naturalness_equals_each_step_read_alone(scored):
     """Its definition, word by word: every sentence under the problem and the two sentences before it."""
-    from ownwords.suitability.forward import Sample, Scorer
+    from ownwords.suitability.forward import Scorer
     from ownwords.suitability.scoring import load
 
     student = load(model_path("world", "student"), "student", "cpu", "float32")
     scorer = Scorer(student.model, None, "world")
-    for row, columns in list(zip(scored.traces(), scored.tokens(), strict=True))[:6]:
-        ids, step, prompt = columns["token_ids"], columns["step"], columns["prompt_ids"]
+    for row, tokens in list(zip(scored.traces(), scored.tokens(), strict=True))[:6]:
+        ids, step, prompt = tokens.token_ids, tokens.step, tokens.prompt_ids
         opening = np.concatenate([prompt, ids[:2]])
         numbers = sorted(set(step[2:].tolist()))
         means = []
         for at, number in enumerate(numbers):
             before = [i for i in range(2, len(ids)) if step[i] in numbers[max(0, at - 2) : at]]
             own = [i for i in range(2, len(ids)) if step[i] == number]
-            (alone,) = scorer.score([Sample(np.concatenate([opening, ids[before]]), ids[own])])
+            part = Tokens(prompt_ids=np.concatenate([opening, ids[before]]), token_ids=ids[own])
+            (alone,) = scorer.score([part])
             means.append(-alone.surprisal.mean())
         assert len(means) > 1
         assert row["local_naturalness"] == pytest.approx(np.mean(means), rel=1e-4)
@@ -230,10 +233,10 @@ def test_a_run_is_scored_as_it_was_made(tmp_path):
         max_tokens=80,
     )  # fmt: skip
     score(config(tmp_path / "run", tmp_path / "scores"), {})
-    for trace, row in zip(made, Scores.read(tmp_path / "scores").tokens(), strict=True):
-        assert row["token_ids"].tolist() == trace.token_ids.tolist()
-        np.testing.assert_allclose(row["surprisal"], -trace.student_logprob, rtol=1e-3, atol=1e-5)
-        assert (row["rank"] == trace.student_rank).mean() > 0.99
+    for trace, read in zip(made, Scores.read(tmp_path / "scores").tokens(), strict=True):
+        assert read.token_ids.tolist() == trace.token_ids.tolist()
+        np.testing.assert_allclose(read.student_logprob, trace.student_logprob, rtol=1e-3, atol=1e-5)
+        assert (read.student_rank == trace.student_rank).mean() > 0.99
 
 
 def test_a_student_with_another_tokenizer_reads_the_text_of_a_run(tmp_path):

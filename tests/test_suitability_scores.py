@@ -17,9 +17,10 @@ from conftest import make, random_model
 from references.suitability import Reference, reference_set, reference_tokens, reference_trace
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from ownwords.records.tokens import Tokens
 from ownwords.rsd.gates import Ens
 from ownwords.suitability import scores
-from ownwords.suitability.forward import Sample, Scorer, batches, token_scores
+from ownwords.suitability.forward import Scorer, batches, token_scores
 from ownwords.suitability.scoring import score
 from ownwords.suitability.stored import Scores
 from ownwords.suitability.survey import ScoreConfig
@@ -38,16 +39,15 @@ def references(path: Path, student: Path, most: int = 1000) -> list[Reference]:
     model = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32)
     known = len(AutoTokenizer.from_pretrained(student))
     found = []
-    for row in list(Scores.read(path).tokens())[:most]:
-        ids = torch.from_numpy(np.concatenate([row["prompt_ids"], row["token_ids"]]).astype(np.int64))
-        logits_TV = model(ids[None]).logits[0, len(row["prompt_ids"]) - 1 : -1, :known]
-        targets_T = ids[len(row["prompt_ids"]) :]
+    for tokens in list(Scores.read(path).tokens())[:most]:
+        ids = torch.from_numpy(tokens.ids.astype(np.int64))
+        logits_TV = model(ids[None]).logits[0, len(tokens.prompt_ids) - 1 : -1, :known]
+        targets_T = ids[len(tokens.prompt_ids) :]
         columns = ([], [], [])
         for pair in zip(logits_TV.split(32), targets_T.split(32), strict=True):  # in float64 all would be gigabytes
             for column, values in zip(columns, reference_tokens(*pair), strict=True):
                 column += values
-        counts = row["scored"].astype(bool)
-        found.append(Reference(*(np.asarray(column)[counts].tolist() for column in (*columns, row["step"]))))
+        found.append(Reference(*(np.asarray(column)[tokens.free].tolist() for column in (*columns, tokens.step))))
     return found
 
 
@@ -139,7 +139,7 @@ def test_ens_quantiles_are_thresholds_of_the_gate():
     logits = 4 * torch.randn(400, 80, generator=generator)
     targets = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     surprisal, _, entropy = (column.numpy() for column in token_scores(logits, targets))
-    limit = scores.ens_quantiles(scores.ens(surprisal, entropy))["ens_3_4"]
+    limit = scores.trace_scores(surprisal, np.ones(len(surprisal)), entropy, np.zeros(len(surprisal)))["ens_3_4"]
     log_q = logits.log_softmax(1)
     passed = Ens(limit)(log_q, log_q).gather(1, targets[:, None]) == 0
     assert passed.float().mean().item() == pytest.approx(0.75, abs=1 / 400)
@@ -157,15 +157,15 @@ def test_logits_that_a_model_changes_after_its_head_are_the_ones_scored():
     )  # fmt: skip
     gpt2 = GPT2Config(vocab_size=90, n_embd=32, n_layer=2, n_head=2, n_positions=64)
     rng = np.random.default_rng(0)
-    samples = [Sample(rng.integers(0, 90, 3), rng.integers(0, 90, n)) for n in (12, 5, 1)]
+    samples = [Tokens(prompt_ids=rng.integers(0, 90, 3), token_ids=rng.integers(0, 90, n)) for n in (12, 5, 1)]
     for model in (Gemma2ForCausalLM(gemma).eval(), GPT2LMHeadModel(gpt2).eval()):
         for sample, seen in zip(samples, Scorer(model, None, "it").score(samples), strict=True):
             ids = torch.from_numpy(np.concatenate([sample.prompt_ids, sample.token_ids]))
             logits_TV = model(ids[None]).logits[0, 2:-1].detach()
             surprisal, rank, entropy = reference_tokens(logits_TV, ids[3:])
-            assert seen.rank.tolist() == rank
+            assert seen.student_rank.tolist() == rank
             assert seen.surprisal.tolist() == pytest.approx(surprisal, rel=TOLERANCE)
-            assert seen.entropy.tolist() == pytest.approx(entropy, rel=TOLERANCE)
+            assert seen.student_entropy.tolist() == pytest.approx(entropy, rel=TOLERANCE)
 
 
 def test_weights_that_give_no_numbers_are_refused(tmp_path):
@@ -173,7 +173,7 @@ def test_weights_that_give_no_numbers_are_refused(tmp_path):
     scorer = Scorer(model, None, "broken")
     torch.nn.init.constant_(model.model.norm.weight, float("nan"))
     with pytest.raises(ValueError, match="broken gives logits that are not finite in torch.float32"):
-        scorer.score([Sample(np.array([1]), np.array([2]))])
+        scorer.score([Tokens(prompt_ids=[1], token_ids=[2])])
 
 
 def test_batches_are_filled_by_tokens_and_hold_every_row_once():

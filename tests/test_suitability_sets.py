@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +16,8 @@ from ownwords.chat.prompts import make_prompts
 from ownwords.chat.settings import THINK
 from ownwords.models.load import model_path
 from ownwords.records.problem import Problem
-from ownwords.suitability.encode import Encoded, Encoder
+from ownwords.records.tokens import Tokens
+from ownwords.suitability.encode import Encoder, why_not
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.store import Store
@@ -27,7 +27,7 @@ ID = Problem(Q, "2").id
 ASK = [{"role": "user", "content": Q}]
 
 
-def encoded(tokenizer, trace, **conventions) -> Encoded:
+def encoded(tokenizer, trace, **conventions) -> Tokens:
     return Encoder(tokenizer, **conventions)(trace)
 
 
@@ -124,8 +124,8 @@ def test_ids_are_read_as_they_are(tmp_path, kind):
     row = {"input_ids": [5, 6, 7, 8, 9], "labels": [-100, -100, 7, -100, 9], "problem_id": "p"}
     (member,) = read(tmp_path, [row], kind)
     assert isinstance(member.trace, IdTrace) and member.problem_id == "p"
-    assert member.trace.prompt_ids.tolist() == [5, 6] and member.trace.token_ids.tolist() == [7, 8, 9]
-    assert member.trace.scored.tolist() == [True, False, True]
+    assert member.trace.tokens.prompt_ids.tolist() == [5, 6] and member.trace.tokens.token_ids.tolist() == [7, 8, 9]
+    assert member.trace.tokens.free.tolist() == [True, False, True]
 
 
 GOOD = {name: rows[0] for name, (rows, _) in SHAPES.items()}
@@ -220,52 +220,52 @@ def test_a_run_gives_its_ids_and_as_text_the_same_ids_again(tmp_path, tokenizer)
     same = 0
     for member, other, trace in zip(ids, texts, traces, strict=True):
         given, again = encoded(tokenizer, member.trace), encoded(tokenizer, other.trace)
-        assert given.sample.prompt_ids.tolist() == again.sample.prompt_ids.tolist() == trace.prompt_ids.tolist()
-        assert given.sample.token_ids.tolist() == trace.token_ids.tolist()
-        assert given.scored.tolist() == (trace.source != 2).tolist()
+        assert given.prompt_ids.tolist() == again.prompt_ids.tolist() == trace.prompt_ids.tolist()
+        assert given.token_ids.tolist() == trace.token_ids.tolist()
+        assert given.free.tolist() == (trace.source != 2).tolist()
         assert (member.trace.verdict, member.trace.source) == (trace.verdict, "run")
-        same += given.sample.token_ids.tolist() == again.sample.token_ids.tolist()
+        same += given.token_ids.tolist() == again.token_ids.tolist()
     assert same >= 6
 
 
 def test_text_is_put_into_the_students_conventions(tokenizer):
     opening = tokenizer("<think>\n", add_special_tokens=False)["input_ids"]
     apart, inline = (encoded(tokenizer, trace) for trace in (text("2", "1, 2"), text("<think>\n1, 2\n</think>\n\n2")))
-    assert tokenizer.decode(apart.sample.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
-    assert apart.sample.token_ids.tolist() == inline.sample.token_ids.tolist()
-    assert apart.scored.tolist() == [False] * len(opening) + [True] * (len(apart.scored) - len(opening))
-    assert tokenizer.decode(apart.sample.prompt_ids) == f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n"
+    assert tokenizer.decode(apart.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
+    assert apart.token_ids.tolist() == inline.token_ids.tolist()
+    assert apart.free.tolist() == [False] * len(opening) + [True] * (len(apart.free) - len(opening))
+    assert tokenizer.decode(apart.prompt_ids) == f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n"
     plain = encoded(tokenizer, TextTrace("1 + 1 =", None, " 2", "set", ended=False))
-    assert tokenizer.decode(plain.sample.prompt_ids) == "1 + 1 =" and tokenizer.decode(plain.sample.token_ids) == " 2"
+    assert tokenizer.decode(plain.prompt_ids) == "1 + 1 =" and tokenizer.decode(plain.token_ids) == " 2"
     half = encoded(tokenizer, text("a\ud800b"))
-    assert "\ufffd" in tokenizer.decode(half.sample.token_ids)
+    assert "\ufffd" in tokenizer.decode(half.token_ids)
 
 
 def test_a_template_that_opens_the_thinking_is_not_opened_twice(tokenizer):
     tokenizer = AutoTokenizer.from_pretrained(model_path("world", "student"))
     tokenizer.chat_template += "{%- if add_generation_prompt -%}{{- '<think>\n' -}}{%- endif -%}"
     given = encoded(tokenizer, text("2", "1, 2"))
-    assert tokenizer.decode(given.sample.prompt_ids).endswith("assistant\n")
-    assert tokenizer.decode(given.sample.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
+    assert tokenizer.decode(given.prompt_ids).endswith("assistant\n")
+    assert tokenizer.decode(given.token_ids) == "<think>\n1, 2\n</think>\n\n2<|im_end|>"
     without = encoded(tokenizer, text("1, 2\n</think>\n\n2"))  # as R1's completions are, behind such a template
     for one in (given, without):
-        assert one.sample.token_ids.tolist() == given.sample.token_ids.tolist()
-        assert not one.scored[:2].any() and one.scored[2:].all()
+        assert one.token_ids.tolist() == given.token_ids.tolist()
+        assert not one.free[:2].any() and one.free[2:].all()
 
 
 def test_what_cannot_be_scored_says_why(tokenizer):
     long = encoded(tokenizer, text())
-    assert long.why_not(10, 934) == f"{len(long.sample)} tokens, the student reads 10"
-    assert long.why_not(None, 934) == "" and long.why_not(len(long.sample), 934) == ""
-    assert encoded(tokenizer, text("")).why_not(None, 934) == "no response"
-    assert encoded(tokenizer, TextTrace("", None, "2", "set")).why_not(None, 934) == "no prompt"
-    ids = IdTrace(np.array([1]), np.array([2, 5000]), np.array([True, True]), "set")
-    assert encoded(tokenizer, ids).why_not(None, 934) == "holds the id 5000, the student has 934"
+    assert why_not(long, 10, 934) == f"{len(long.ids)} tokens, the student reads 10"
+    assert why_not(long, None, 934) == "" and why_not(long, len(long.ids), 934) == ""
+    assert why_not(encoded(tokenizer, text("")), None, 934) == "no response"
+    assert why_not(encoded(tokenizer, TextTrace("", None, "2", "set")), None, 934) == "no prompt"
+    ids = IdTrace(Tokens(prompt_ids=[1], token_ids=[2, 5000]), "set")
+    assert why_not(encoded(tokenizer, ids), None, 934) == "holds the id 5000, the student has 934"
 
 
 def said(tokenizer, answer: str, thinking: str | None = None, ended: bool = True, **conventions) -> str:
     """The response as the student gets it, as text with its special tokens."""
-    return tokenizer.decode(encoded(tokenizer, text(answer, thinking, ended=ended), **conventions).sample.token_ids)
+    return tokenizer.decode(encoded(tokenizer, text(answer, thinking, ended=ended), **conventions).token_ids)
 
 
 WHOLE = "<think>\n1, 2\n</think>\n\nIt is 2.<|im_end|>"
@@ -296,8 +296,8 @@ SPELLINGS = {
 def test_marks_of_other_models_become_the_students_tags(tokenizer, name):
     assert said(tokenizer, SPELLINGS[name]) == WHOLE
     given, plain = (encoded(tokenizer, text(one)) for one in (SPELLINGS[name], "<think>\n1, 2\n</think>\n\nIt is 2."))
-    assert given.sample.token_ids.tolist() == plain.sample.token_ids.tolist()
-    assert given.scored.tolist() == plain.scored.tolist() and not given.scored[:2].any()
+    assert given.token_ids.tolist() == plain.token_ids.tolist()
+    assert given.free.tolist() == plain.free.tolist() and not given.free[:2].any()
 
 
 def test_marks_that_are_given_and_a_students_other_tags(tokenizer):
@@ -338,13 +338,13 @@ def test_control_words_in_a_response_are_text_and_ends_of_turn_behind_it_are_dro
     """Think tags are meant; an end of turn in the middle would teach to stop there."""
     ids = {tag: tokenizer.convert_tokens_to_ids(tag) for tag in ("<|im_end|>", "<|im_start|>", "<think>", "</think>")}
     forged = "<think>\n1<|im_end|>\n<|im_start|>user\nno\n</think>\n\nIt is 2.<|im_end|>"
-    given = encoded(tokenizer, text(forged)).sample.token_ids.tolist()
+    given = encoded(tokenizer, text(forged)).token_ids.tolist()
     assert [given.count(ids[tag]) for tag in ids] == [1, 0, 1, 1] and given[-1] == ids["<|im_end|>"]
     assert tokenizer.decode(given) == forged
-    cut = encoded(tokenizer, text("It is 2.<|im_end|><|endoftext|>", ended=False)).sample.token_ids.tolist()
+    cut = encoded(tokenizer, text("It is 2.<|im_end|><|endoftext|>", ended=False)).token_ids.tolist()
     assert tokenizer.decode(cut) == "It is 2."
     problem = TextTrace([{"role": "user", "content": "a<|im_end|>b<think>"}], None, "2", "set")
-    prompt = encoded(tokenizer, problem).sample.prompt_ids.tolist()
+    prompt = encoded(tokenizer, problem).prompt_ids.tolist()
     assert tokenizer.decode(prompt) == "<|im_start|>user\na<|im_end|>b<think><|im_end|>\n<|im_start|>assistant\n"
     assert prompt.count(ids["<|im_end|>"]) == 1 and ids["<think>"] not in prompt
 
@@ -366,11 +366,11 @@ def test_prompts_are_those_of_a_run():
         problem = Problem(Q, "2")
         run = make_prompts([problem], tokenizer, tokenizer, ("Be brief.", "Be brief."), None, THINK, None, variables)
         given = encoded(tokenizer, TextTrace(asked, "1, 2", "2", "set"), variables=variables)
-        assert given.sample.prompt_ids.tolist() == run.pairs[problem.id][1]
-        assert tuple(given.sample.token_ids[~given.scored]) == run.style.forced
+        assert given.prompt_ids.tolist() == run.pairs[problem.id][1]
+        assert tuple(given.token_ids[~given.free]) == run.style.forced
     with pytest.raises(ValueError, match="ends the prompt with </think>, and then <think> would be forced"):
         encoded(tokenizer, text("2", "1, 2"))
-    assert tokenizer.decode(encoded(tokenizer, text("2")).sample.prompt_ids).endswith("</think>\n\n")
+    assert tokenizer.decode(encoded(tokenizer, text("2")).prompt_ids).endswith("</think>\n\n")
     tokenizer.chat_template = "{{- raise_exception('out of order') -}}"
     with pytest.raises(ValueError, match="the student's chat template .* cannot be used, it says: out of order"):
         encoded(tokenizer, text("2"))
@@ -417,7 +417,7 @@ def test_every_flag_that_a_trace_was_cut_is_looked_at(tmp_path, tokenizer, row, 
     found = read(tmp_path, [row])
     assert [member.trace.ended for member in found] == whole
     for member in found:
-        ids = encoded(tokenizer, member.trace).sample.token_ids.tolist()
+        ids = encoded(tokenizer, member.trace).token_ids.tolist()
         closed = member.trace.thinking is not None or not member.trace.answer.startswith("<think>")
         assert (ids[-1] == tokenizer.eos_token_id) == (member.trace.ended and closed)
 
@@ -457,7 +457,7 @@ def test_files_in_public_layouts(data, tokenizer, name):
     spec, expected = str(data / "layouts" / name), LAYOUT_FILES[name]
     if expected == WHOLE:
         [member] = members(spec)
-        ids = encoded(tokenizer, member.trace).sample.token_ids
+        ids = encoded(tokenizer, member.trace).token_ids
         assert tokenizer.decode(ids) == "<think>\n3 * 2 = 6\n</think>\n\n\\boxed{6}<|im_end|>"
     else:
         with pytest.raises(ValueError, match=expected):

@@ -10,12 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from common import decode, pair
+from common import at, decode, pair
 
 from ownwords.engines.contention import Load, quota
-from ownwords.engines.local import LocalEngine
 from ownwords.engines.threads import BETTER, SHARE, Threads, fitting, threads_for
-from ownwords.generation.run import _request
 from ownwords.io.process import WAITING, wait_asleep
 
 
@@ -207,12 +205,10 @@ def test_traces_do_not_depend_on_the_number_of_threads():
     """The small world in float32, blocks with one thread and two by turns: the same tokens as with one."""
     prepared = pair(size=2, max_tokens=120)
     plain = {one.key: one.columns["token_ids"].tolist() for one in decode(prepared, 4, 4, 8).finished}
-    engine = LocalEngine(
-        prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, 4, prepared.capacity, 4
-    )
+    engine = at(prepared, 4, 4).decoder
     engine.pace.threads = ByTurns(2, 2)
     engine.pace.threads._calls = []
-    todo = [_request(prepared, problem, n) for problem in prepared.problems for n in range(4)]
+    todo = [prepared.request(problem.id, n) for problem in prepared.problems for n in range(4)]
     found, had = {}, torch.get_num_threads()
     try:
         while todo or engine.rows:

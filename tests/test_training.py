@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ownwords.models.load import load, model_path
+from ownwords.suitability import forward
+from ownwords.suitability.forward import Scorer
 from ownwords.training import confidence, masks
 from ownwords.training.config import LoraOptions, MaskOptions, TrainConfig
 from ownwords.training.fine_tune import last_checkpoint, prepare, train
@@ -57,7 +59,7 @@ def here(tmp_path_factory) -> Path:
 
 def settings(here: Path, out: Path, data: str = "many.jsonl", **other) -> TrainConfig:
     given = dict(data=[str(here / data)], out=out, student=str(here / "student"), preset="world", micro_batch=4)
-    return TrainConfig(**{**given, "batch": 8, "epochs": 2.0, "learning_rate": 3e-3, **other})
+    return TrainConfig.of(**{**given, "batch": 8, "epochs": 2.0, "learning_rate": 3e-3, **other})
 
 
 def trained(config: TrainConfig, tell=lambda progress: None) -> Prepared:
@@ -272,7 +274,7 @@ def run(tmp_path_factory) -> Path:
 
 def test_the_trained_student_loads_in_plain_transformers_and_answers(run, tmp_path):
     out = tmp_path / "out"
-    config = TrainConfig(data=[str(run)], out=out, preset="world", batch=4, micro_batch=4)
+    config = TrainConfig.of(data=[str(run)], out=out, preset="world", batch=4, micro_batch=4)
     assert prepare(config).config.student == model_path("world", "student")  # the run's own
     trained(config)
     shipped = Path(model_path("world", "student"))
@@ -319,13 +321,14 @@ def test_an_adapter_loads_and_merges(here, tmp_path):
 
 def test_confidence_is_the_models_own_in_any_chunks(here, monkeypatch):
     student = load(str(here / "student"), "student", "cpu", "float32")
-    whole = [confidence.token_logprobs(student.model, np.int32(row["input_ids"])) for row in TRACES]
+    scorer = Scorer(student.model, None, "it")
+    whole = [confidence.token_logprobs(scorer, np.int32(row["input_ids"])) for row in TRACES]
     for column, row, by_hand in zip(whole, TRACES, losses_by_hand(here / "student"), strict=True):
         learned = [at for at, label in enumerate(row["labels"]) if label != NO]
         assert np.isnan(column[0]) and column[learned] == pytest.approx(-np.array(by_hand), rel=1e-5)
-    monkeypatch.setattr(confidence, "CHUNK", 2)
+    monkeypatch.setattr(forward, "HEAD", 2 * scorer.rows)
     for column, row in zip(whole, TRACES):
-        assert np.allclose(column, confidence.token_logprobs(student.model, row["input_ids"]), equal_nan=True)
+        assert np.allclose(column, confidence.token_logprobs(scorer, np.int32(row["input_ids"])), equal_nan=True)
 
 
 def test_anchors_are_masked_by_what_an_early_checkpoint_has_learned(here, tmp_path):

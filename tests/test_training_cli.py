@@ -40,7 +40,9 @@ def hand_made_run(folder: Path, student: str, verdict: str) -> None:
             columns |= dict(token_ids=ids, source=[2, 2, *[0] * (8 + n), 1, 1, 0])
             problem = Problem(f"{n} + 1 =", str(n + 1))
             prompt = rng.integers(0, 900, 5)
-            store.add(problem, Trace(problem.id, 0, prompt, **columns, finish_reason="stop", verdict=verdict))
+            store.add(
+                problem, Trace(problem.id, 0, prompt_ids=prompt, **columns, finish_reason="stop", verdict=verdict)
+            )
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ WRONG = [
     ((*GOOD, "--max-length", "7"), "20 of 20 traces are longer than 7 tokens, the longest has 8: raise --max-length"),
     ((*GOOD, "--max-length", "7", "--over-length", "drop"), "no row to train on: 20 too long"),
     ((*GOOD, "--cap-tokens", "3"), "--cap-tokens 3 is less than the first trace has"),
-    ((*GOOD, "--batch", "10"), "batch 10 is no multiple of micro-batch 16"),
+    ((*GOOD, "--batch", "10"), "--batch 10 is no multiple of --micro-batch 16"),
     ((*GOOD, "--batch", "0"), "batch is 0"),
     ((*GOOD, "--batch", "32", "--epochs", "1"), "1 step in all, and the rate begins at 0"),
     ((*GOOD, "--epochs", "0"), "epochs is 0.0, expected a number above 0"),
@@ -213,13 +215,15 @@ def test_dry_run_prints_the_plan_and_trains_nothing(folder, capfd, monkeypatch):
 
 
 def test_the_prefix_prompt_is_the_students_own_with_the_template(folder, tmp_path):
-    whole = prepare(TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
+    whole = prepare(TrainConfig.of(data=[str(folder / "run")], out=tmp_path / "new", preset="world"))
     cut = prepare(
-        TrainConfig(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
+        TrainConfig.of(data=[str(folder / "run")], out=tmp_path / "new", preset="world", prefix=PrefixOptions(tokens=6))
     )
     assert cut.data.prefixes == len(cut.data.rows) == len(whole.data.rows) > 1
+    with Store.read(folder / "run") as store:
+        problems = store.problems()
     for short, long in zip(cut.data.rows, whole.data.rows, strict=True):
-        chat = [{"role": "user", "content": TEMPLATE.replace("{question}", long.question)}]
+        chat = [{"role": "user", "content": TEMPLATE.replace("{question}", problems[long.problem_id].question)}]
         text = TOKENIZER.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         assert TOKENIZER.decode(short.input_ids[: short.start]) == text
         expected = [*long.input_ids[long.start :][:5], TOKENIZER.eos_token_id]

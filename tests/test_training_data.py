@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make
 
-from ownwords.cli.look import export_run
 from ownwords.records.trace import Trace
 from ownwords.rsd.columns import COLUMNS
+from ownwords.sharing.run_export import export_run
 from ownwords.traces.select import Selection, select, surprisal
 from ownwords.traces.store import Store
 from ownwords.training import masks
@@ -218,7 +218,7 @@ def test_a_run_its_export_and_its_files_give_the_same_rows(run):
     for one, exported in zip(direct, folder, strict=True):
         kept = stored[one.problem_id, one.attempt]
         assert one.input_ids.tolist() == [*kept.prompt_ids, *kept.token_ids]
-        assert one.render(one.question) == kept.prompt_ids.tolist()
+        assert one.ask("{question}") == kept.prompt_ids.tolist()
         assert one.labels[len(kept.prompt_ids) :].tolist() == np.where(kept.source == 2, NO, kept.token_ids).tolist()
         for name in FIGURES:
             assert np.array_equal(one.columns[name], exported.columns[name], equal_nan=True), name
@@ -249,4 +249,4 @@ def test_the_digest_sees_all_that_the_optimiser_sees():
     variants = [one, masks.below(one, 0.01), prefix(one, 4, END), replace(one, weights=np.ones(10, np.float32))]
     assert len({digest([v]) for v in variants}) == 4
     assert digest([one, variants[1]]) != digest([variants[1], one])
-    assert digest([replace(one, columns={}, question=None)]) == digest([one])
+    assert digest([replace(one, columns={}, ask=None)]) == digest([one])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_folder, make, random_model
+from references.position import Position, law
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -19,10 +20,9 @@ from ownwords.generation.config import SamplingOptions
 from ownwords.models.vocabulary import Alignment, Vocabulary, align, token_bytes
 from ownwords.rsd import gates
 from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
-from ownwords.rsd.mixture import law
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.spelled import LEAST, Spelled, log_product, with_products
-from ownwords.rsd.step import Rules, decide, positions, teacher_log_p
+from ownwords.rsd.step import Rules, decide, teacher_log_p
 
 PLAIN = Sampling(1.0, 1.0)
 
@@ -243,13 +243,13 @@ def test_traces_of_two_vocabularies(tmp_path):
         assert (trace.source[:2] == FORCED).all() and ours.decode(trace.token_ids[:2]) == "<think>\n"
         sources |= set(trace.source.tolist())
         prompts = prepared.pair(trace.problem_id, trace.attempt)
-        spelled = [prepared.alignment.to_teacher(i) for i in ids.tolist()]
+        spelled = [prepared.job.writer.alignment.to_teacher(i) for i in ids.tolist()]
         assert shown(theirs, sum(spelled[:-1], ())) == shown(ours, ids[:-1])
         at = len(prompts[0]) - 1 + np.cumsum([0, *map(len, spelled[:-1])])
         with torch.inference_mode():
-            teacher = prepared.teacher.model(torch.tensor([[*prompts[0], *sum(spelled, ())]])).logits[0, at]
-            student = prepared.student.model(torch.tensor([[*prompts[1], *ids.tolist()]])).logits[0]
-        exact = teacher_log_p(prepared.rules, teacher).gather(-1, ids[:, None])[:, 0].numpy()
+            teacher = prepared.engine.teacher.model(torch.tensor([[*prompts[0], *sum(spelled, ())]])).logits[0, at]
+            student = prepared.engine.student.model(torch.tensor([[*prompts[1], *ids.tolist()]])).logits[0]
+        exact = teacher_log_p(prepared.engine.decoder.rules, teacher).gather(-1, ids[:, None])[:, 0].numpy()
         np.testing.assert_allclose(trace.teacher_logprob, exact, atol=1e-3)
         exact = student[len(prompts[1]) - 1 : -1, : len(ours)].log_softmax(-1).gather(-1, ids[:, None])[:, 0].numpy()
         np.testing.assert_allclose(trace.student_logprob, exact, atol=1e-3)
@@ -275,11 +275,15 @@ def test_the_teacher_may_propose_what_it_spells(tmp_path, batch):
         for trace in traces:
             prompt = prepared.pair(trace.problem_id, trace.attempt)[0]
             for n in np.flatnonzero(np.isin(trace.token_ids, own) & (trace.source == TEACHER)):
-                read = [t for i in trace.token_ids[: n + 1].tolist() for t in prepared.alignment.to_teacher(i)]
-                pieces = torch.tensor(prepared.alignment.products[int(trace.token_ids[n])])
+                read = [
+                    t for i in trace.token_ids[: n + 1].tolist() for t in prepared.job.writer.alignment.to_teacher(i)
+                ]
+                pieces = torch.tensor(prepared.job.writer.alignment.products[int(trace.token_ids[n])])
                 with torch.inference_mode():
-                    logits = prepared.teacher.model(torch.tensor([[*prompt, *read]])).logits[0, -1 - len(pieces) : -1]
-                exact = teacher_log_p(prepared.rules, logits).gather(-1, pieces[:, None]).sum().item()
+                    logits = prepared.engine.teacher.model(torch.tensor([[*prompt, *read]])).logits[
+                        0, -1 - len(pieces) : -1
+                    ]
+                exact = teacher_log_p(prepared.engine.decoder.rules, logits).gather(-1, pieces[:, None]).sum().item()
                 assert trace.teacher_logprob[n] == pytest.approx(exact, abs=1e-3)
                 checked += 1
         assert checked > 20 if spelled == "product" else checked == 0
@@ -337,10 +341,10 @@ def test_products_against_enumeration(context, sharp):
         begun = [s for s, pieces in SPELLINGS.items() if path[: len(pieces)] == pieces]
         exact[max(begun, key=lambda s: len(SPELLINGS[s]), default=path[0])] += probability
     rules, logits, products = spelled_step(context, sharp)
-    log_p, _, log_P, _, mixture = positions(rules, logits, torch.zeros(1, 8), products)
-    np.testing.assert_allclose(log_p.double().exp()[0].numpy(), exact, atol=1e-6)
-    np.testing.assert_allclose(log_P.double().exp()[0].sum().item(), 1.0, atol=1e-6)
-    np.testing.assert_allclose(law(mixture)[0].double().numpy(), exact, atol=1e-6)
+    at = Position.of(rules, logits, torch.zeros(1, 8), products)
+    np.testing.assert_allclose(at.log_p_BV.double().exp()[0].numpy(), exact, atol=1e-6)
+    np.testing.assert_allclose(at.log_proposal_BV.double().exp()[0].sum().item(), 1.0, atol=1e-6)
+    np.testing.assert_allclose(law(at.mixture)[0].double().numpy(), exact, atol=1e-6)
     assert (exact[5:] > 0).all()
 
 
@@ -351,14 +355,14 @@ def test_products_are_drawn_as_often_as_they_should_be():
     u = torch.from_numpy(np.random.default_rng(3).random((n, 4)))
     step = decide(rules, logits.expand(n, -1), torch.zeros(n, 8), u, spelled_log_p_BS=products.expand(n, -1))
     counts = np.bincount(step.token.numpy(), minlength=8) / n
-    p = positions(rules, logits, torch.zeros(1, 8), products)[0].double().exp()[0].numpy()
+    p = Position.of(rules, logits, torch.zeros(1, 8), products).log_p_BV.double().exp()[0].numpy()
     assert (np.abs(counts - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-9).all() and counts[5:].sum() > 0.01
 
 
 def test_products_that_are_not_asked_for_stay_with_their_first_piece():
     """Without products: P = 0, the rule by default. Below `LEAST`: as without, off by less than `LEAST` in all."""
     rules, logits, products = spelled_step((4, 4), 2.0)
-    plain = positions(rules_of(Alignment(OF, None, {}, (), -1)), logits, torch.zeros(1, 8))[0]
+    plain = Position.of(rules_of(Alignment(OF, None, {}, (), -1)), logits, torch.zeros(1, 8)).log_p_BV
     assert (plain[0, 5:] == -torch.inf).all() and abs(plain.exp().sum() - 1) < 1e-6
     none = with_products(plain, rules.spelled, torch.full((1, 3), -torch.inf))
     assert torch.equal(none, plain)

@@ -17,12 +17,12 @@ import numpy as np
 
 from ownwords.evaluation.intervals import Interval
 from ownwords.models.load import load_tokenizer
+from ownwords.records.tokens import Tokens
 from ownwords.suitability.kinds import CONNECTIVE, KINDS, REFLECTION, token_kinds
 from ownwords.suitability.pieces import Pieces
 from ownwords.suitability.refusals import Refusals
 from ownwords.suitability.stored import Scores
-from ownwords.suitability.views import View, run_views
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 from ownwords.traces.summary import IMPLAUSIBLE
 from real.measures import intervals
 
@@ -50,9 +50,9 @@ def refused(run: Path) -> tuple[list[Kind], list[tuple[str, str, int]]]:
     with Store.read(run) as store:
         tokenizer = load_tokenizer(store.config["student"], "student")
         pieces, special = Pieces(tokenizer), np.array(sorted(tokenizer.added_tokens_decoder))
-        for view in run_views(store):  # one attempt at each problem
-            seen, text = Refusals(), pieces(view.token_ids)
-            seen.add(view, text, token_kinds(text, np.isin(view.token_ids, special)), pieces, special)
+        for trace in store.traces():  # one attempt at each problem
+            seen, text = Refusals(), pieces(trace.token_ids)
+            seen.add(trace, text, token_kinds(text, np.isin(trace.token_ids, special)), pieces, special)
             odd.append([seen.refused[kind] for kind in range(len(KINDS))])
             every.append([seen.refused[kind] + seen.accepted[kind] for kind in range(len(KINDS))])
             pairs.update(seen.tokens)
@@ -64,30 +64,25 @@ def implausible(traces: Path) -> list[Kind]:
     """The kinds of the tokens below 1 % in a run or a scores directory."""
     odd: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(KINDS)))
     every: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(KINDS)))
-    student, views = _views(traces)
+    student, found = _tokens(traces)
     tokenizer = load_tokenizer(student, "student")
     pieces, special = Pieces(tokenizer), np.array(sorted(tokenizer.added_tokens_decoder))
-    for problem, view in views:
-        kind_T = token_kinds(pieces(view.token_ids), np.isin(view.token_ids, special))
-        below_T = view.free & (view.surprisal > -math.log(IMPLAUSIBLE))
+    for problem, tokens in found:
+        kind_T = token_kinds(pieces(tokens.token_ids), np.isin(tokens.token_ids, special))
+        below_T = tokens.free & (tokens.surprisal > -math.log(IMPLAUSIBLE))
         odd[problem] += np.bincount(kind_T[below_T], minlength=len(KINDS))
-        every[problem] += np.bincount(kind_T[view.free], minlength=len(KINDS))
+        every[problem] += np.bincount(kind_T[tokens.free], minlength=len(KINDS))
     return _table(np.array([*odd.values()]), np.array([*every.values()]))
 
 
-def _views(traces: Path) -> tuple[str, Iterator[tuple[str, View]]]:
-    """(the student, each trace with its problem's id)"""
-    if (traces / "traces.sqlite").is_file():
+def _tokens(traces: Path) -> tuple[str, Iterator[tuple[str, Tokens]]]:
+    """(the student, each problem's id with a trace that the student has read)"""
+    if is_run(traces):
         with Store.read(traces) as store:
-            found = [(trace.problem_id, view) for trace, view in zip(store.traces(), run_views(store), strict=True)]
-            return store.config["student"], iter(found)
+            return store.config["student"], iter([(trace.problem_id, trace) for trace in store.traces()])
     scores = Scores.read(traces)
-    rows = scores.tokens(["problem_id", "token_ids", "scored", "surprisal", "rank"])
-    return scores.config["student"], (
-        (row["problem_id"], View(row["token_ids"], row["scored"].astype(bool), row["surprisal"], row["rank"]))
-        for row in rows
-        if len(row["surprisal"])
-    )
+    rows = zip(scores.traces(), scores.tokens(), strict=True)
+    return scores.config["student"], ((row["problem_id"], tokens) for row, tokens in rows if not row["skipped"])
 
 
 def _table(odd_PK: np.ndarray, every_PK: np.ndarray) -> list[Kind]:

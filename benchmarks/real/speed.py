@@ -22,16 +22,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from common import at
 from scipy import stats
 
-from ownwords.engines.local import LocalEngine, Request, Work
+from ownwords.engines.decoder import Decoder, Work
+from ownwords.engines.engine import Request
 from ownwords.engines.pace import Pace
 from ownwords.evaluation.intervals import LEVEL, Interval
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.run import Prepared, prepare
-from ownwords.rsd.noise import attempt_noise
+from ownwords.generation.prepare import Prepared, prepare
 from ownwords.traces.store import Store
 
 ARMS = {"none": 0, "auto": None}
@@ -78,20 +78,18 @@ def measure(config: GenerateConfig, batches: list[int], tokens: int, repetitions
     prepared = prepare(config)
     requests = middles(prepared)
     for batch in batches:
-        engine = LocalEngine(
-            prepared.teacher.model, prepared.student.model, prepared.rules, prepared.stops, batch, prepared.capacity
-        )
+        engine = at(prepared, batch).decoder
         paces = {arm: Pace(length, longest=engine.pace.longest) for arm, length in ARMS.items()}
         spent: dict[str, list[Spent]] = {arm: [] for arm in ARMS}
         for repetition in range(repetitions + 1):
             rows = [
-                replace(requests[i % len(requests)], noise=attempt_noise(i, "speed", 0, tokens))
+                replace(requests[i % len(requests)], key=("speed", i), max_tokens=tokens)
                 for i in range(repetition * batch, (repetition + 1) * batch)
             ]
             for arm in random.Random(repetition).sample([*ARMS], len(ARMS)):
                 engine.pace = paces[arm]  # what it has learned is kept, as in a run
                 engine.admit(rows, {r.prompts: (r.teacher_prompt, r.student_prompt) for r in requests})
-                one = decode(engine, [prepared.teacher.model, prepared.student.model])
+                one = decode(engine, [prepared.engine.teacher.model, prepared.engine.student.model])
                 if repetition:  # the first is for warming up
                     spent[arm].append(one)
         for arm in ARMS:
@@ -106,11 +104,11 @@ def middles(prepared: Prepared) -> list[Request]:
             half = trace.token_ids[: len(trace.token_ids) // 2].tolist()
             theirs, ours = prepared.pair(trace.problem_id, trace.attempt)
             key = trace.problem_id, trace.attempt
-            requests.append(Request(key, key, [*theirs, *half], [*ours, *half], np.empty((0, 4))))
+            requests.append(Request(key, key, [*theirs, *half], [*ours, *half], 0))
     return requests
 
 
-def decode(engine: LocalEngine, models: list[Any]) -> Spent:
+def decode(engine: Decoder, models: list[Any]) -> Spent:
     """Every row in the engine writes its tokens."""
     before = copy.copy(engine.work)
     with within(models) as spent:

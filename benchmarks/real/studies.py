@@ -10,7 +10,7 @@ import json
 import shlex
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import torch
 
 from ownwords.generation.config import GenerateConfig
 from ownwords.generation.pilot import run_pilot
-from ownwords.generation.run import Progress, generate, prepare
+from ownwords.generation.prepare import prepare
+from ownwords.generation.progress import Progress
+from ownwords.generation.run import generate
 
 TOLD = 30.0
 """seconds between lines of progress"""
@@ -62,12 +64,12 @@ def settings(name: str, made: str, given: Any) -> GenerateConfig:
         teacher=models[0], student=models[1], teacher_dtype=given.dtype, student_dtype=given.dtype, attempts=1,
         max_tokens=given.max_tokens or study.max_tokens, batch=given.batch,
     )  # fmt: skip
-    return GenerateConfig(**{**options, **study.sets[made]})
+    return GenerateConfig.of(**{**options, **study.sets[made]})
 
 
 def command(config: GenerateConfig) -> str:
     """How a person makes the same."""
-    plain = GenerateConfig(run=config.run).flat()
+    plain = GenerateConfig.of(run=config.run).flat()
     options = [
         f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
         for key, value in config.flat().items()
@@ -107,7 +109,7 @@ def times(run: Path) -> Path:
 
 def pilot(name: str, given: Any) -> bool:
     """`ownwords pilot` of the study's RSD set with its gate; a pilot is timed, and is made anew if it was killed."""
-    config = replace(settings(name, "rsd", given), run=given.runs / name / "pilot")
+    config = settings(name, "rsd", given).changed(run=given.runs / name / "pilot")
     gate = config.resolved().gate
     if (config.run / "pilot.json").is_file():
         return True

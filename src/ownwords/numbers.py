@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, is_dataclass
-from functools import cache
-from typing import Annotated, Any, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from cyclopts import CycloptsError, Parameter
+from ownwords.configuration import FieldError, options
+
+WHOLE = "a whole number"
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,8 @@ class Range:
         high = value < self.high if self.below else value <= self.high
         return low and high and (self.what != WHOLE or value == int(value))
 
-    def __call__(self, kind: Any, tokens: Sequence[Any]) -> Any:
-        """The value of an option's text, as cyclopts asks for it."""
-        [token] = tokens
-        text = token.value.strip()
-        if text.lower() == "none" and type(None) in get_args(kind):
-            return None
-        value = self._read(text)
-        if not self.holds(value):
-            name = (token.keyword or "the value").replace("][", ".").strip("[]")  # [a][b] is of a file
-            raise CycloptsError(msg=f"{name} is {value!r}, expected {self.expected}")
-        return value
-
-    def _read(self, text: str) -> Any:
+    def read(self, text: str) -> Any:
+        """The value that a text spells; the text itself if it spells none."""
         if text == self.word:
             return math.inf if text == "inf" else text
         for kind in (int, float) if self.what == WHOLE else (float,):
@@ -70,15 +59,12 @@ class Range:
         return text
 
 
-WHOLE = "a whole number"
+def whole(low: int = 0, high: int = sys.maxsize, word: str = "") -> Range:
+    return Range(WHOLE, low, high, word=word)
 
 
-def whole(low: int = 0, high: int = sys.maxsize, word: str = "") -> Parameter:
-    return Parameter(converter=Range(WHOLE, low, high, word=word))
-
-
-def real(what: str, low: float, high: float = math.inf, above: bool = False, below: bool = False) -> Parameter:
-    return Parameter(converter=Range(what, low, high, above, below))
+def real(what: str, low: float, high: float = math.inf, above: bool = False, below: bool = False) -> Range:
+    return Range(what, low, high, above, below)
 
 
 Count = Annotated[int, whole(1)]
@@ -94,26 +80,9 @@ ShareAbove0 = Annotated[float, real("a share", 0, 1, above=True)]
 
 
 def check(config: Any) -> None:
-    """Raise ValueError for the first field of a dataclass that is out of its range; fields of its fields too."""
-    for name, value, declared in _declared(config):
-        if value is not None and not declared.holds(value):
-            raise ValueError(f"{name.replace('_', '-')} is {value!r}, expected {declared.expected}")
-
-
-def _declared(config: Any) -> Iterator[tuple[str, Any, Range]]:
-    for name, ranges in _ranges(type(config)).items():
-        value = getattr(config, name)
-        if is_dataclass(value):
-            yield from ((f"{name}.{inner}", one, declared) for inner, one, declared in _declared(value))
-        for declared in ranges:
-            yield name, value, declared
-
-
-@cache
-def _ranges(kind: type) -> dict[str, list[Range]]:
-    hints = get_type_hints(kind, include_extras=True)
-    given = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return {
-        name: [one.converter for one in marks if isinstance(one, Parameter) and isinstance(one.converter, Range)]
-        for name, marks in given.items()
-    }
+    """Raise FieldError for the first option of a configuration that is out of its range."""
+    for option in options(type(config)).values():
+        value = option.of(config)
+        for mark in option.marks:
+            if isinstance(mark, Range) and value is not None and not mark.holds(value):
+                raise FieldError(option.name, f"{{{option.name}}} is {{}}, expected {{}}", repr(value), mark.expected)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ownwords.answers.endpoint import UNDECIDED, EndpointJudge
-from ownwords.answers.judge import SHORT, Judgement
+from ownwords.answers.kind import SHORT, Judgement, kind_of
 from ownwords.answers.worker import LONGEST_WAIT
 from ownwords.records.problem import Problem
 
@@ -71,9 +71,9 @@ def judgement(problem: Problem, answer: str, said: dict[str, Any]) -> Judgement:
     return Judgement(**{"rule": "", "reference": problem.answer[:SHORT], "answer": answer[:SHORT], **said})
 
 
-def library_for(kinds: Iterable[str]) -> str:
-    """The library that judging answers of these kinds takes beside sympy and its grammar; empty for none."""
-    return "reasoning_gym" if any(kind.startswith("gym:") for kind in kinds) else ""
+def libraries_for(kinds: Iterable[str]) -> frozenset[str]:
+    """What judging answers of these kinds takes beside sympy and its grammar. Raises ValueError for an unknown kind."""
+    return frozenset(library for kind in kinds if (library := kind_of(kind).library))
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
-        self.extra = ""
+        self.extra: frozenset[str] = frozenset()
 
     def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         """The reply to a request, with its `verdict`: `timeout` if there is none within `deadline` seconds,
@@ -93,9 +93,11 @@ class Worker:
         killed = crashed = 0
         while killed < TRIES and crashed < CRASHES:
             time.sleep(PAUSE * killed)
-            self.start(library_for([request["kind"]]))
+            self.start(libraries_for([request["kind"]]))
             reply = self._exchange(line, deadline)
             if isinstance(reply, dict):
+                if "error" in reply:
+                    raise ValueError(reply["error"])
                 return reply
             killed, crashed = (killed + 1, crashed) if _was_killed(reply) else (killed, crashed + 1)
         if crashed == CRASHES:
@@ -105,21 +107,29 @@ class Worker:
             "command again, with fewer --check-workers if there are several"
         )
 
-    def start(self, extra: str) -> None:
+    def start(self, extra: frozenset[str]) -> None:
         """Have a process that has loaded its libraries, `extra` among them: before a deadline runs, not within it.
 
         Raises ValueError if none starts.
         """
-        if extra and not self.extra:
+        if not extra <= self.extra:
             self.stop()
-        self.extra = self.extra or extra
+        self.extra |= extra
         for killed in range(TRIES):
             if self.process is not None and self.process.poll() is None:
                 return
             self.stop()
             time.sleep(PAUSE * killed)
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), self.extra, str(os.getpid())],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    START,
+                    str(Path(__file__).parents[2]),
+                    ",".join(sorted(self.extra)),
+                    str(os.getpid()),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -216,7 +226,7 @@ class Checker:
     def start(self, kinds: Iterable[str]) -> None:
         """Start all workers, with what answers of these kinds need, and wait until they are ready: loading libraries
         takes seconds of every core, which are better not taken from the first tokens."""
-        extra = library_for(kinds)
+        extra = libraries_for(kinds)
         for started in [self._threads.submit(worker.start, extra) for worker in self._workers]:
             started.result()
 

@@ -90,7 +90,7 @@ def without_code(text: str) -> str:
     return "\n".join(lines)
 
 
-def ending(text: str, kind: str) -> tuple[str, str] | None:
+def ending(text: str, form: str) -> tuple[str, str] | None:
     """(answer, rule) of a plain text that states none: printed results, an option's letter, or a number."""
     fences = list(FENCE.finditer(text))
     if fences:
@@ -102,11 +102,11 @@ def ending(text: str, kind: str) -> tuple[str, str] | None:
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     if not lines:
         return None
-    if kind == "choice":
+    if form == "choice":
         letter = _letter(lines)
         return (letter, "letter") if letter else None
-    last = _last_sentence(lines)
-    number = conclusion_of(last) if last and not _loops(text, last) else None
+    sentence = _last_sentence(lines)
+    number = conclusion_of(sentence) if sentence and not _loops(text, sentence) else None
     return (number, "number") if number and not UNFINISHED.fullmatch(number) else None
 
 

@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ownwords.configuration import FieldError
 from ownwords.records.problem import Problem
 
 UNDECIDED = ("unparsable", "unverifiable", "timeout")
@@ -41,7 +42,8 @@ class EndpointJudge:
         """`url`: up to and with `/v1`; the key, where one is wanted, is in the variable OPENAI_API_KEY. `cache`: a
         JSONL file of earlier verdicts, which new ones are appended to."""
         if not re.match("https?://", url):
-            raise ValueError(f"--judge-url is {url!r}, expected http:// or https://, as http://localhost:8000/v1")
+            message = "{judge_url} is {}, expected http:// or https://, as http://localhost:8000/v1"
+            raise FieldError("judge_url", message, repr(url))
         self.url, self.model, self.cache = url.rstrip("/"), model, cache
         self.asked, self.failed = 0, 0
         self._said: dict[str, str] = {}
@@ -58,14 +60,15 @@ class EndpointJudge:
         try:
             same = self._request(Problem("What is 1 + 1?", "two"), "two")
         except OSError as error:
-            raise ValueError(
-                f"the judge {self.model} at {self.url} does not answer ({_reason(error)}): start it, or leave "
-                "--judge-url out"
-            ) from error
+            message = "the judge {} at {} does not answer ({}): start it, or leave {judge_url} out"
+            raise FieldError("judge_url", message, self.model, self.url, _reason(error)) from error
         if same is not True:
-            raise ValueError(
-                f"the judge {self.model} at {self.url} does not say that two is two: expected a reply "
-                '{"same": true}; take another --judge-model'
+            raise FieldError(
+                "judge_model",
+                "the judge {} at {} does not say that two is two: expected a reply {}; take another {judge_model}",
+                self.model,
+                self.url,
+                '{"same": true}',
             )
 
     def ask(self, problem: Problem, answer: str) -> str | None:

@@ -45,17 +45,15 @@ def same(a: Thing, b: Thing, question: str = "") -> bool:
             return same_time(a, b)
         case Based(), Based():
             return a == b
-        case (Based(), Leaf()) | (Leaf(), Based()):
-            based, bare = (a, b) if isinstance(a, Based) else (b, a)
+        case (Based() as based, Leaf() as bare) | (Leaf() as bare, Based() as based):
             return names_a_base(question) and bare.text.upper() == based.digits
         case (Ratio(), _) | (_, Ratio()):
             return _same_ratio(_as_ratio(a), _as_ratio(b))
         case Matrix(), Matrix():
             return len(a.rows) == len(b.rows) and all(_in_order(x, y, question) for x, y in zip(a.rows, b.rows))
-        case (Matrix(), Many(items=others, shape="tuple")) | (Many(items=others, shape="tuple"), Matrix()):
-            matrix = a if isinstance(a, Matrix) else b
+        case (Matrix() as matrix, Many(shape="tuple") as many) | (Many(shape="tuple") as many, Matrix() as matrix):
             vector = len(matrix.rows) == 1 or len(matrix.rows[0]) == 1
-            return vector and _in_order([cell for row in matrix.rows for cell in row], others, question)
+            return vector and _in_order([cell for row in matrix.rows for cell in row], many.items, question)
         case (Relation(), Relation()):
             return same_relation(a, b)
         case Region(), Region():
@@ -123,21 +121,23 @@ def _fraction(formula: sympy.Basic) -> Fraction | None:
 
 
 def _same_named(a: Thing, b: Thing, question: str) -> bool:
-    if isinstance(a, Named) and isinstance(b, Named):
-        if len(a.names) > 1 or len(b.names) > 1:
-            values = _values(a), _values(b)
-            return None not in values and _same_values(*values, question)
-        return _same_name(a.names[0], b.names[0]) and same(a.value, b.value, question)
-    named, other = (a, b) if isinstance(a, Named) else (b, a)
-    if isinstance(other, Relation):
-        equation = _as_relation(named)
-        return equation is not None and same_relation(equation, other)
-    if isinstance(other, Many) and (values := _values(other)):
-        own = _values(named)
-        return own is not None and _same_values(own, values, question)
-    if isinstance(other, Region) and other.name and (other.name,) != named.names:
-        return False
-    return same(a.value, b, question) if isinstance(a, Named) else same(a, named.value, question)
+    match a, b:
+        case Named(), Named():
+            if len(a.names) == len(b.names) == 1:
+                return _same_name(a.names[0], b.names[0]) and same(a.value, b.value, question)
+            one, other = _values(a), _values(b)
+            return one is not None and other is not None and _same_values(one, other, question)
+        case (Named() as named, Relation() as relation) | (Relation() as relation, Named() as named):
+            equation = _as_relation(named)
+            return equation is not None and same_relation(equation, relation)
+        case (Named() as named, Region(name=name)) | (Region(name=name), Named() as named):
+            if name and (name,) != named.names:
+                return False
+        case (Named() as named, Many() as many) | (Many() as many, Named() as named):
+            if values := _values(many):
+                own = _values(named)
+                return own is not None and _same_values(own, values, question)
+    return same(a.value if isinstance(a, Named) else a, b.value if isinstance(b, Named) else b, question)
 
 
 def _same_name(one: str, other: str) -> bool:
@@ -158,10 +158,10 @@ def _values(thing: Thing) -> dict[str, Thing] | None:
     if isinstance(thing, Named):
         if len(thing.names) == 1:
             return {thing.names[0]: thing.value}
-        fits = isinstance(thing.value, Many) and len(thing.value.items) == len(thing.names)
-        return dict(zip(thing.names, thing.value.items)) if fits else None
-    if isinstance(thing, Many) and all(isinstance(item, Named) and len(item.names) == 1 for item in thing.items):
-        values = {item.names[0]: item.value for item in thing.items}
+        if isinstance(thing.value, Many) and len(thing.value.items) == len(thing.names):
+            return dict(zip(thing.names, thing.value.items))
+    if isinstance(thing, Many):
+        values = {item.names[0]: item.value for item in thing.items if isinstance(item, Named) and len(item.names) == 1}
         return values if len(values) == len(thing.items) else None
     return None
 

@@ -44,12 +44,13 @@ def extract_answer(answer_text: str) -> str | None:
     return last_boxed(answer_text) or None
 
 
-def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed") -> Found | None:
+def find_answer(answer_text: str, form: str = "math", answer_from: str = "boxed") -> Found | None:
     """The final answer with the rule that found it: what the last box holds, if anything.
 
     With `answer_from` = `any`, a text that has no box at all is read by the first of these rules that finds something:
     the last statement of an answer; what code has printed at the end; an option's letter on a line of its own, for a
-    multiple choice (`kind` = `choice`); what the last sentence concludes in, for anything else. A box that was begun
+    multiple choice (`form` = `choice`); what the last sentence concludes in, for anything else. With `form` = `free`,
+    what is stated may be of any form; with `math` it is a value, a formula or a word. A box that was begun
     and not closed counts as a box: the text was cut, and so may be its numbers.
 
     What follows the answer under a heading such as `Question:` was invented, and is not read.
@@ -59,11 +60,11 @@ def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed"
     if answer_from == "boxed" or OPENING.search(answer_text):
         boxed = extract_answer(own_part(answer_text, boxes[0].end if boxes else None))
         if boxed and "answer" in boxed.lower():
-            said = statements(plain(boxed), kind)
+            said = statements(plain(boxed), form)
             boxed = said[-1].value if said else boxed
         return Found(boxed, "boxed") if boxed else None
     text = plain(answer_text)
-    stated = statements(text, kind)
+    stated = statements(text, form)
     text = own_part(text, stated[0].start if stated else None)
     stated = [statement for statement in stated if statement.start < len(text)]
     if stated:
@@ -73,5 +74,5 @@ def find_answer(answer_text: str, kind: str = "math", answer_from: str = "boxed"
             return None
         if not RETRACTED.search(text, last.start):
             return Found(last.value, last.rule)
-    found = ending(text, kind)
+    found = ending(text, form)
     return Found(*found) if found else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import overload
 
 import sympy
 
@@ -75,12 +76,12 @@ def as_numbers(thing: Thing | None) -> sympy.Set | None:
         case Named(names, value) if len(names) == 1:
             return as_numbers(value)
         case Many((first, second), "tuple", brackets) if brackets[0] in "([" and brackets[1] in ")]":
-            ends = [number_of(first), number_of(second)]
-            if any(end is None or not end.is_extended_real for end in ends) or not bool(ends[0] < ends[1]):
+            start, end = number_of(first), number_of(second)
+            if start is None or end is None or not bool(start < end):
                 return None
-            if any(end.is_infinite and bracket in "[]" for end, bracket in zip(ends, brackets, strict=True)):
+            if any(one.is_infinite and bracket in "[]" for one, bracket in zip((start, end), brackets, strict=True)):
                 return None
-            return sympy.Interval(*ends, left_open=brackets[0] == "(", right_open=brackets[1] == ")")
+            return sympy.Interval(start, end, left_open=brackets[0] == "(", right_open=brackets[1] == ")")
         case Many(items, "set" | "list", _):
             numbers = [number_of(item.value if isinstance(item, Named) else item) for item in items]
             return None if any(number is None for number in numbers) else sympy.FiniteSet(*numbers)
@@ -149,12 +150,14 @@ def _equation(sides: list[str], read: Read) -> Thing | None:
     last = values[-1]
     if last is None or any(value is None for value in values):
         return None
-    formulas = [formula_of(value) for value in values]
-    if len(values) > 1 and any(formula is None for formula in formulas):
+    if names and len(values) == 1:
+        return Named(names, last)
+    formulas = [formula for value in values if (formula := formula_of(value)) is not None]
+    if len(formulas) < len(values):
         return None
     if names:
-        known = [formula for formula in formulas if formula is not None and not formula.free_symbols]
-        if len(values) > 1 and (formulas[-1].free_symbols or not all(equal(one, known[-1]) for one in known)):
+        known = [formula for formula in formulas if not formula.free_symbols]
+        if formulas[-1].free_symbols or not all(equal(one, known[-1]) for one in known):
             return None
         return Named(names, last)
     if all(equal(one, formulas[-1]) for one in formulas):
@@ -164,18 +167,23 @@ def _equation(sides: list[str], read: Read) -> Thing | None:
     return None
 
 
+@overload
+def formula_of(thing: Leaf) -> sympy.Basic: ...
+@overload
+def formula_of(thing: Thing | None) -> sympy.Basic | None: ...
 def formula_of(thing: Thing | None) -> sympy.Basic | None:
+    """A leaf without its unit; None of anything else."""
     if not isinstance(thing, Leaf):
         return None
     return thing.formula if thing.quantity is None else sympy.Rational(thing.quantity.number)
 
 
 def _inequality(sides: list[str], signs: list[str]) -> Thing | None:
-    formulas = [parse(side) if side else None for side in sides]
     if sides[0] == "" and len(sides) == 2:  # `> 3`
-        bound = number_of(Leaf(sides[1], Unit(), formula=formulas[1]))
+        bound = number_of(Leaf(sides[1], Unit(), formula=parse(sides[1])))
         return None if bound is None else Region(_half_line(signs[0], bound))
-    if any(formula is None for formula in formulas):
+    formulas = [formula for side in sides if side and (formula := parse(side)) is not None]
+    if len(formulas) < len(sides):
         return None
     letters = set().union(*(formula.free_symbols for formula in formulas))
     pairs = [(a, sign, b) for a, sign, b in zip(formulas, signs, formulas[1:])]

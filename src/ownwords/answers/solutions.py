@@ -35,10 +35,10 @@ def same_numbers(a: sympy.Set, b: sympy.Set) -> bool:
     """Equal interval by interval and point by point."""
     if a == b:
         return True
-    pieces = _pieces(a), _pieces(b)
-    if None in pieces or len(pieces[0]) != len(pieces[1]):
+    one, other = _pieces(a), _pieces(b)
+    if one is None or other is None or len(one) != len(other):
         return False
-    return all(x[2:] == y[2:] and equal(x[0], y[0]) and equal(x[1], y[1]) for x, y in zip(*pieces, strict=True))
+    return all(x[2:] == y[2:] and equal(x[0], y[0]) and equal(x[1], y[1]) for x, y in zip(one, other))
 
 
 def _pieces(numbers: sympy.Set) -> list[tuple[sympy.Expr, sympy.Expr, bool, bool]] | None:

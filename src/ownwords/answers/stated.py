@@ -92,47 +92,47 @@ def _last_line(aligned: str) -> str:
     return next((line.removeprefix("=").strip(" .") for line in reversed(lines) if line), "")
 
 
-def statements(text: str, kind: str) -> list[Statement]:
+def statements(text: str, form: str) -> list[Statement]:
     """The statements in a plain text that state a value, in order."""
     cues = list(CUE.finditer(text))
     ends = [cue.start() for cue in cues[1:]] + [len(text)]
     read = list(zip(cues, ends))
     found = (
-        _statement(text, cue, end, kind)
+        _statement(text, cue, end, form)
         for cue, end in (read if len(read) < MOST else read[: MOST // 2] + read[-MOST // 2 :])
     )
     return [statement for statement in found if statement.value]
 
 
-def _statement(text: str, cue: re.Match[str], end: int, kind: str) -> Statement:
+def _statement(text: str, cue: re.Match[str], end: int, form: str) -> Statement:
     name = cue.lastgroup or ""
     before = text[max(0, cue.start() - LOOK_BACK) : cue.start()]
     passage = text[cue.end() : min(end, cue.end() + PASSAGE)]
     if SUPPOSED.search(before) or ("would" in cue[0] and IF.search(before)):
         value = None
     elif name == "letter":
-        value = re.findall(r"[A-Ja-j]\b", cue[0][: cue[0].lower().rindex(" is ")])[-1] if kind == "choice" else None
+        value = re.findall(r"[A-Ja-j]\b", cue[0][: cue[0].lower().rindex(" is ")])[-1] if form == "choice" else None
     elif name == "reversed":
-        value = conclusion_of(re.split(r"[.!?]\s|\n", before)[-1]) if kind != "choice" else None
-    elif name == "chosen" and kind != "choice":
+        value = conclusion_of(re.split(r"[.!?]\s|\n", before)[-1]) if form != "choice" else None
+    elif name == "chosen" and form != "choice":
         value = None
     elif name == "tag":
-        value = _tagged(passage, kind, cut=cue.end() + len(passage) == len(text))
+        value = _tagged(passage, form, cut=cue.end() + len(passage) == len(text))
     else:
-        value = _passage(name, CLOSING.split(passage, maxsplit=1)[0], text[cue.end() :], kind)
+        value = _passage(name, CLOSING.split(passage, maxsplit=1)[0], text[cue.end() :], form)
     return Statement(cue.start(), "marked" if name in ("heading", "hash", "tag", "label") else "stated", value or "")
 
 
-def _tagged(passage: str, kind: str, cut: bool) -> str | None:
+def _tagged(passage: str, form: str, cut: bool) -> str | None:
     """The value between tags. If the closing one is missing where the text ends, it was the word to stop at, or the
     text was cut: a letter is whole all the same."""
     inner, *closed = CLOSING.split(passage, maxsplit=1)
     if closed:
-        return value_of(undressed(inner), kind) or (_alone(inner) if kind != "choice" else None)
-    return value_of(undressed(inner), kind) if kind == "choice" and cut and len(inner.strip()) < 4 else None
+        return value_of(undressed(inner), form) or (_alone(inner) if form != "choice" else None)
+    return value_of(undressed(inner), form) if form == "choice" and cut and len(inner.strip()) < 4 else None
 
 
-def _passage(name: str, passage: str, rest: str, kind: str) -> str | None:
+def _passage(name: str, passage: str, rest: str, form: str) -> str | None:
     """The value in the first line or display behind a cue; `rest` is all of the text behind it."""
     line = _block(passage)
     more = rest[rest.find(line) + len(line) :].strip()
@@ -140,10 +140,10 @@ def _passage(name: str, passage: str, rest: str, kind: str) -> str | None:
         return None
     if name in ("label", "heading") and "=" in more and re.search(r"\d\s*=", line):
         return None  # the first line of a worked solution
-    value = value_of(line, kind)
-    if name == "hash" and more and value and kind == "math" and not re.search(r"[\d\\$]", value):
+    value = value_of(line, form)
+    if name == "hash" and more and value and form == "math" and not re.search(r"[\d\\$]", value):
         return None  # a heading
-    if value is None and name in ("heading", "label") and kind != "choice" and not more:
+    if value is None and name in ("heading", "label") and form != "choice" and not more:
         value = _alone(line)
     return value
 

@@ -38,7 +38,8 @@ SYMBOLS: dict[str, tuple[dict[str, int], int]] = {
     "Hz": ({"time": -1}, 1), "C": ({"current": 1, "time": 1}, 1),
     "V": ({"mass": 1, "length": 2, "time": -3, "current": -1}, 1000),
 }  # fmt: skip
-PREFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "c": Fraction(1, 100), "d": Fraction(1, 10),
+PREFIXES: dict[str, int | Fraction] = {
+            "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "c": Fraction(1, 100), "d": Fraction(1, 10),
             "m": Fraction(1, 1000), "μ": Fraction(1, 10**6), "n": Fraction(1, 10**9)}  # fmt: skip
 NAMES = {"newton": "N", "joule": "J", "watt": "W", "pascal": "Pa", "hertz": "Hz", "coulomb": "C", "volt": "V",
          "kelvin": "K", "ampere": "A", "mole": "mol", "ml": "mL"}  # fmt: skip

@@ -87,17 +87,17 @@ NO_VALUE = frozenset(
 """words that begin a phrase about an answer and not the answer"""
 
 
-def value_of(passage: str, kind: str) -> str | None:
+def value_of(passage: str, form: str) -> str | None:
     """The value that a passage begins with, as what follows `the answer is`."""
     text = undressed(passage.lstrip(" ,")[:LONGEST])
     while filler := FILLER.match(text):
         text = text[filler.end() :]
     text = undressed(text)
-    if kind.startswith("gym:"):  # a task's own scorer reads answers of every form
+    if form == "free":  # a task's own scorer reads answers of every form
         return text or None
     if not text or re.match(r"(?:not|never|n't)\b", text, re.IGNORECASE):
         return None
-    if kind == "choice":
+    if form == "choice":
         return choice_of(text)
     text = _spelled(text)
     span = SPAN.match(text)
@@ -140,7 +140,7 @@ def choice_of(text: str) -> str | None:
     reason = REASON.search(rest)
     said = rest[: reason.start()] if reason else rest
     marked = found["round"] or re.match(r"[.):]", said)
-    option = undressed(re.match(r"[.):]*\s*([^\n]*)", said)[1]) if marked else ""
+    option = undressed(said.lstrip(".):").lstrip().partition("\n")[0]) if marked else ""
     whole = f"({letter})" if found["round"] else letter
     if option and re.match(r"(?:[,;]|is\b|as\b|and\b)", option):
         option = ""
@@ -225,7 +225,7 @@ def _spelled(text: str) -> str:
 def _compound(between: str) -> bool:
     """Whether it stands between the numbers of `2 hours and 30 minutes`."""
     unit = COMPOUND.fullmatch(between)
-    return bool(unit) and unit[1].lower() not in NO_UNIT | LINKING | JOINING
+    return unit is not None and unit[1].lower() not in NO_UNIT | LINKING | JOINING
 
 
 def _words(text: str) -> list[str]:

@@ -6,7 +6,8 @@ prints can be taken for a verdict. The process ends with its parent, whatever it
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -29,7 +30,7 @@ NICE = 5
 
 
 def main(extra: str = "", parent: str = "") -> None:
-    """`extra`: a library to load besides, if it is installed: reasoning_gym takes as long as all others together.
+    """`extra`: modules to load besides, with commas between them: reasoning_gym takes as long as all others together.
     `parent`: the id of the process that asks, if there is one to end with."""
     if parent:
         end_with(int(parent))
@@ -53,8 +54,9 @@ def main(extra: str = "", parent: str = "") -> None:
         answers.flush()
 
     decide("math", "x+1", "1+x", "", {})
-    if extra and importlib.util.find_spec(extra):
-        importlib.import_module(extra)
+    for module in filter(None, extra.split(",")):
+        with contextlib.suppress(ImportError):  # whoever needs it says so
+            importlib.import_module(module)
     if hasattr(os, "nice"):  # not before: a run waits for its workers to have loaded
         os.nice(NICE)
     reply({"verdict": "ready"})
@@ -69,10 +71,15 @@ def main(extra: str = "", parent: str = "") -> None:
 
 def decided(request: dict[str, Any]) -> dict[str, Any]:
     """The fields of the judgement on a request; those of a `verdict` alone for an answer that broke the judge."""
-    from ownwords.answers.judge import decide
+    from ownwords.answers.kind import kind_of
 
     try:
-        return asdict(decide(**request))
+        kind = kind_of(request["kind"])
+    except ValueError as error:  # this process does not find what its parent has found
+        return {"verdict": "", "error": str(error)}
+    given = {name: value for name, value in request.items() if name != "kind"}
+    try:
+        return asdict(kind.decide(**given))
     except (MemoryError, RecursionError):  # it was too much for us, which says nothing about the answer
         return {"verdict": "unverifiable"}
     except Exception:  # whatever a hostile answer makes the libraries raise

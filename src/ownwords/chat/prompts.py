@@ -14,6 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.chat.templates import Chat, Prompt, encode
+from ownwords.configuration import FieldError
 from ownwords.records.problem import Problem
 
 FOR_THE_TEACHER = (
@@ -79,7 +80,7 @@ def make_prompts(
         style = replace(style, closing=None)  # the template closed the thinking: all that comes is answer
 
     def ids(chat: Chat, prompt: Prompt) -> list[int]:
-        check_open(chat, prompt, style, ", or force nothing with --opening ''")
+        check_open(chat, prompt, style, ", or force nothing with {opening} ''")
         return chat.ids(prompt, keep_opening=opening == "")
 
     told = {p.id: chats[0].ask(p.question, theirs) for p in problems}
@@ -96,10 +97,12 @@ def check_open(chat: Chat, prompt: Prompt, style: Style, otherwise: str = "") ->
     """Raise ValueError if the template has closed the thinking that the forced opening opens. `otherwise`: what else
     can be done about it."""
     if prompt.closed and chat.think[0] in style.opening:
-        raise ValueError(
-            f"{chat.name} ends the prompt with {chat.think[1]}, and then {chat.think[0]} would be forced: set its "
-            "variable for thinking, as --template-kwargs.thinking true or --template-kwargs.enable_thinking true"
-            + otherwise
+        raise FieldError(
+            "template_kwargs",
+            "{} ends the prompt with {}, and then {} would be forced: set its variable for thinking, as "
+            "{template_kwargs}.thinking true or {template_kwargs}.enable_thinking true" + otherwise,
+            chat.name,
+            *reversed(chat.think),
         )
 
 
@@ -151,7 +154,9 @@ def privileged_question(problem: Problem, shown: str) -> str:
 def check_shown(problems: list[Problem], shown: str) -> None:
     without = [p.id for p in problems if not getattr(p, shown).strip()]
     if without:
-        raise ValueError(
-            f"{len(without)} of {len(problems)} problems have no {shown} to show the teacher (first: {without[0]}): "
-            "expected one for each with --privileged; use --privileged answer, or other problems"
+        raise FieldError(
+            "privileged",
+            f"{len(without)} of {len(problems)} problems have no {shown} to show the teacher (first: {{}}): "
+            "expected one for each with {privileged}; use {privileged} answer, or other problems",
+            without[0],
         )

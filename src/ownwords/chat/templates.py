@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ownwords.chat.settings import THINK, read_variables
+from ownwords.configuration import FieldError
 
 TODAY = datetime(2024, 7, 26)
 """What templates that write the date are told: a run that goes on tomorrow has the prompts of today. It is the date
@@ -60,7 +62,8 @@ class Chat:
     ) -> None:
         self.tokenizer, self.role, self.think = tokenizer, role, think
         if wrong := sorted(TAKEN & (variables or {}).keys()):
-            raise ValueError(f"--template-kwargs sets {wrong[0]!r}, expected a variable of the template, as thinking")
+            message = "{template_kwargs} sets {}, expected a variable of the template, as thinking"
+            raise FieldError("template_kwargs", message, repr(wrong[0]))
         self.variables = {"enable_thinking": True} | read_variables(variables or {})
         self.words = control_words(tokenizer)
         hidden = {*self.words, *think}
@@ -154,15 +157,16 @@ class Chat:
             "that writes the content of the user's turn; mend it, or take another model"
         )
 
-    def _apply(self, turns: Sequence[Turn]) -> str:
+    def _apply(self, turns: list[Turn]) -> str:
         template = self.tokenizer.get_chat_template()
-        return self.tokenizer.apply_chat_template(
+        text = self.tokenizer.apply_chat_template(
             turns,
             tokenize=False,
             add_generation_prompt=True,
             chat_template=ASKS_DATE.sub(lambda call: repr(TODAY.strftime(call[2])), template),
             **self.variables,
         )
+        return cast(str, text)
 
 
 def any_of(words: Iterable[str]) -> re.Pattern[str]:
@@ -195,12 +199,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], think: Sequence[str] = THINK) -> str:
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int] | np.ndarray, think: Sequence[str] = THINK) -> str:
     """One decode of the whole span, without special tokens such as the end of turn; think tags stay, which are special
     in some tokenizers."""
     dropped = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special and t.content not in think}
     kept = [i for i in map(int, ids) if i not in dropped]
-    return tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return cast(str, tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _parts(turns: list[Turn]) -> list[Turn]:

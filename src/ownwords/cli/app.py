@@ -16,7 +16,9 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import config_of, flag
 from ownwords.cli.help import Formatter, described
+from ownwords.configuration import FieldError
 from ownwords.io.paths import in_words
 from ownwords.io.process import INTERRUPTED, interrupted, stop_hearing, unprinted
 
@@ -56,12 +58,14 @@ app.meta.suppress_keyboard_interrupt = False  # it would exit without a word
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(help="a YAML file with options; those on the command line win")] = None,
+    config: Annotated[Path | None, Parameter(help="YAML file with options; those on the command line win.")] = None,
 ) -> int | None:
     if config:
         from ownwords.cli.options import read_options
 
-        app.config = (Dict(read_options(config), source=str(config), use_commands_as_keys=False),)
+        _, apps, _ = app.parse_commands(tokens)
+        kind = config_of(apps[-1].default_command) if apps[-1].default_command else None
+        app.config = (Dict(read_options(config, kind), source=str(config), use_commands_as_keys=False),)
     try:
         return app(tokens, exit_on_error=False, print_error=False)
     finally:  # a second command of this process reads another file, or none
@@ -81,6 +85,8 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or interrupted():
             code = _say("interrupted", "yellow", INTERRUPTED)
+        elif isinstance(error, FieldError):
+            code = _say("error:", "bold red", USER_ERROR, error.worded(flag))
         elif message := str(error) if isinstance(error, CycloptsError) else in_words(error):
             code = _say("error:", "bold red", USER_ERROR, message)
         else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.numbers import Count, Seed, whole
 
 ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
@@ -16,6 +17,7 @@ ARMS = {"rsd": "threshold:0.01", "teacher": "always", "student": "never"}
 Attempts = Annotated[int, whole(1, 1000)]
 
 
+@command
 def demo(
     *,
     run: Path = Path("runs/demo"),
@@ -28,30 +30,32 @@ def demo(
     Parameters
     ----------
     run
-        The directory for the three run directories and the report; an interrupted demo goes on.
+        Directory for the three runs and the report; an interrupted demo continues.
     problems
-        So many problems.
+        Problems to attempt.
     attempts
-        So many attempts at each problem with each gate.
+        Attempts at each problem with each gate.
     seed
-        Decides the problems and every draw.
+        Seed of the problems and of all draws.
     """
     console = Console()
     with loading(console, "loading models"):
-        from ownwords.cli.look import export_run, show
+        from ownwords.cli.look import show
         from ownwords.cli.progress import live_progress
         from ownwords.cli.report import NoPictures, report_writer
         from ownwords.cli.tables import plan_table, summary_table
         from ownwords.generation.config import GenerateConfig
-        from ownwords.generation.run import generate, prepare
+        from ownwords.generation.prepare import prepare
+        from ownwords.generation.run import generate
         from ownwords.io.paths import check_output
+        from ownwords.sharing.run_export import export_run
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
     page = run / "report.html"
-    check_output(page, overwrite=(run / "rsd").is_dir(), option="--run")  # of an earlier demo
+    check_output(page, overwrite=(run / "rsd").is_dir(), field="run")  # of an earlier demo
     summaries = {}
     for arm, gate in ARMS.items():
-        config = GenerateConfig(
+        config = GenerateConfig.of(
             run=run / arm, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=attempts, seed=seed
         )
         prepared = prepare(config)
@@ -70,7 +74,7 @@ def demo(
     try:
         with console.status("writing the report"):
             report_writer()([run / arm for arm in ARMS], page, overwrite=True)
-        console.print(f"\nall of it to look at, in a browser: {page}", soft_wrap=True)
+        console.print(f"\nthe report, for a browser: {page}", soft_wrap=True)
     except NoPictures as error:
         runs = " ".join(str(run / arm) for arm in ARMS)
         # not markup: the name of the extra stands in brackets

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.evaluation.config import EvalConfig
 from ownwords.numbers import CountOrNone, Processes
 
 if TYPE_CHECKING:
-    from ownwords.generation.run import Prepared
+    from ownwords.generation.prepare import Prepared
 
 
+@command
 def evaluate(
     config: EvalConfig,
     *,
     eval_results: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Evaluate a model on a benchmark: avg@n, pass@k, maj@k and more, each with a 95 % interval.
@@ -31,9 +31,9 @@ def evaluate(
     Parameters
     ----------
     eval_results
-        Write avg@n to this file as well, in the shape of the hub's .eval_results/*.yaml.
+        File to write avg@n to as well, in the shape of the hub's .eval_results/*.yaml.
     overwrite
-        Replace the file of --eval-results, if there is one.
+        Replace an existing file of --eval-results.
     dry_run
         Load and check everything, print the plan, and make nothing.
     """
@@ -49,7 +49,7 @@ def evaluate(
         from ownwords.traces.store import Store
 
         if eval_results:
-            check_eval_results(eval_results, config.benchmark, overwrite)
+            check_eval_results(eval_results, config.source.benchmark, overwrite)
         prepared = prepare(config)
     console.print(_plan(prepared), markup=False)
     if dry_run:
@@ -60,7 +60,10 @@ def evaluate(
         if not complete:
             console.print(f"interrupted: {len(store)} answers are kept in {config.run}; the same command goes on")
             return INTERRUPTED
-        with console.status("scoring"), Checker(config.check_workers, config.check_deadline) as checker:
+        with (
+            console.status("scoring"),
+            Checker(config.checking.check_workers, config.checking.check_deadline) as checker,
+        ):
             scores = score(store, checker)
     console.print(scores_table(scores))
     console.print(f"written: {write_scores(config.run, scores)}")
@@ -70,20 +73,19 @@ def evaluate(
     return 0
 
 
-def _plan(prepared: Prepared) -> str:
-    config, model = prepared.config, prepared.student.model
-    sampling = config.student_sampling
+def _plan(prepared: Prepared[EvalConfig]) -> str:
+    config, engine = prepared.config, prepared.engine.describe()
+    sampling = config.shaped
     how = "greedy" if sampling.temperature == 0 else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}"
-    size = sum(p.numel() for p in model.parameters())
-    dtype = str(model.dtype)[6:] + (f" ({prepared.student.why})" if prepared.student.why else "")
     plan = (
-        f"{config.student} ({size / 1e6:.1f} M weights, {dtype}, {model.device}) on {config.problems}: "
-        f"{len(prepared.problems)} problems, {config.attempts} answers to each, {how}, "
-        f"at most {config.max_tokens} tokens, {prepared.slots} answers at once"
+        f"{config.model} ({engine.models['student']}) on {config.source.benchmark}: "
+        f"{len(prepared.problems)} problems, {config.answers} answers to each, {how}, "
+        f"at most {config.budget.max_tokens} tokens, {engine.slots} answers at once"
     )
     return "\n".join([plan, *(f"{name}: {remark}" for name, remark in prepared.remarks.items())])
 
 
+@command
 def compare(before: Path, after: Path) -> None:
     """Compare two runs on the problems that both have, problem by problem.
 
@@ -92,9 +94,9 @@ def compare(before: Path, after: Path) -> None:
     Parameters
     ----------
     before
-        A run directory of `ownwords eval` (or of `ownwords generate`).
+        Run directory of `ownwords eval` or `ownwords generate`.
     after
-        Another run directory, on the same benchmark.
+        Run directory of the same benchmark, to compare with it.
     """
     console = Console()
     with console.status("comparing"):
@@ -112,6 +114,7 @@ def compare(before: Path, after: Path) -> None:
             console.print(f"left out: {count} problems that only {run} has", style="yellow")
 
 
+@command
 def check_references(
     benchmark: str,
     *,
@@ -128,13 +131,13 @@ def check_references(
     Parameters
     ----------
     benchmark
-        A name, a file, or anything else that `ownwords eval --benchmark` takes.
+        Benchmark, as `ownwords eval --benchmark` takes it.
     question_field
-        The column of the question, if its name does not tell.
+        Column of the question, if its name does not tell.
     answer_field
-        The column of the reference answer, if its name does not tell.
+        Column of the reference answer, if its name does not tell.
     limit
-        Take the first N problems only; at least 1.
+        Take only the first N problems.
     check_workers
         Processes that check answers.
     """

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.generation.config import GenerateConfig
 
 
+@command
 def generate(
     config: GenerateConfig,
     *,
@@ -31,16 +32,15 @@ def generate(
     dry_run
         Load and check everything, print the plan, and make nothing.
     show_prompts
-        Load and check everything, print the plan and what each model reads before the first problem, token by token,
-        and make nothing.
+        Print the plan and both models' first prompt token by token, and make nothing.
     watch
-        Show one attempt as it grows, coloured by who writes each token, and when it has ended the next. Without a
-        terminal each of them is printed when it has ended.
+        Show one attempt after the other as it grows, coloured by the writer of each token (without a terminal: as it
+        ends).
     push_to_hub
-        When all is made, export the run to RUN/exports and upload that to this data set of the Hugging Face hub, as
-        NAME/DATA. A new one is private; one that holds an export already is refused.
+        Data set of the Hugging Face hub, as NAME/DATA, for the finished run's export (a new one is private, one with an
+        export is refused).
     licence
-        The licence that the data card states for the traces, as the hub spells it.
+        Licence that the data card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
     if push_to_hub:
@@ -48,11 +48,12 @@ def generate(
 
         check_hub(push_to_hub, overwrite=False)
     with loading(console, "loading models"):
+        from ownwords.cli.look import decoder
         from ownwords.cli.progress import live_progress
         from ownwords.cli.tables import plan_table, prompts_table, summary_table
         from ownwords.cli.watch import Watch
+        from ownwords.generation.prepare import prepare
         from ownwords.generation.run import generate as run
-        from ownwords.generation.run import prepare
         from ownwords.traces.store import Store
         from ownwords.traces.summary import summarise
 
@@ -62,7 +63,7 @@ def generate(
         console.print(prompts_table(prepared))
     if dry_run or show_prompts:
         return 0
-    seen = Watch(partial(prepared.student.tokenizer.decode, clean_up_tokenization_spaces=False)) if watch else None
+    seen = Watch(decoder(prepared.job.writer.student.tokenizer)) if watch else None
     with live_progress(console, seen) as tell:
         complete = run(prepared, tell)
     with Store.read(config.run) as store:
@@ -71,10 +72,11 @@ def generate(
             console.print(f"interrupted: {len(store)} attempts are kept in {config.run}; the same command goes on")
             return INTERRUPTED
     if push_to_hub:
-        from ownwords.cli.look import export_run, push_run
+        from ownwords.cli.look import push_run
+        from ownwords.sharing.run_export import export_run
 
         out = config.run / "exports"
         export_run(config.run, out, overwrite=True, title=push_to_hub, licence=licence)
         push_run(console, out, push_to_hub)
-    console.print(f"ownwords show {config.run} looks at a trace, ownwords export {config.run} writes Parquet")
+    console.print(f"look at a trace: ownwords show {config.run}; write Parquet: ownwords export {config.run}")
     return 0

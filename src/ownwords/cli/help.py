@@ -29,7 +29,7 @@ class Formatter:
             evolve(
                 entry,
                 description=InlineText(Text(_flowing(getattr(entry.description, "primary_renderable", "")))),
-                default=None if entry.default in ("False", "()", "[]") else _flowing(entry.default or "") or None,
+                default=_default(entry.default),
             )
             for entry in panel.entries
         ]
@@ -44,6 +44,14 @@ class Formatter:
         from cyclopts.help import DefaultFormatter
 
         DefaultFormatter().render_description(console, options, description)
+
+
+def _default(text: str | None) -> str | None:
+    """As a person gives it; None for what is off, empty or not set."""
+    if text in ("False", "()", "[]", "{}", "", None):
+        return None
+    words = ast.literal_eval(text) if text.startswith("(") else [text]
+    return " ".join(map(_flowing, words))
 
 
 def _flowing(text: Any) -> str:

@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import CountOr0, CountOrNone, Deadline, Processes
 
 if TYPE_CHECKING:
     from ownwords.evaluation.outputs import Row
 
 
+@command
 def judge(
     outputs: Path,
     *,
@@ -44,46 +46,46 @@ def judge(
     Parameters
     ----------
     outputs
-        A .jsonl, .json, .csv, .tsv or .parquet file: a reference and an output (or a list of outputs) in each row.
-        A row may also hold a question, options and a grader's verdict.
+        File (.jsonl, .json, .csv, .tsv or .parquet) with a reference and one or several outputs per row, and maybe a
+        question, options and a grader's verdict.
     out
-        Also write a .jsonl file with a line per output: verdict, answer, rules, and how both sides were read.
+        File (.jsonl) to write each verdict to, with the answer, the rules, and how both sides were read.
     output_field
-        The column of the outputs, if its name does not tell (output, response, completion, ...).
+        Column of the outputs, if its name does not tell (output, response, completion, ...).
     reference_field
-        The column of the reference answer, if its name does not tell (reference, answer, gold, ...).
+        Column of the reference answer, if its name does not tell (reference, answer, gold, ...).
     question_field
-        The column of the question, if its name does not tell.
+        Column of the question, if its name does not tell.
     grader_field
-        The column of another grader's verdicts, if its name does not tell (correct, score, acc, ...); '' for none.
+        Column of another grader's verdicts, if its name does not tell (correct, score, acc, ...); '' for none.
     kind
-        math, choice or gym:TASK, for all rows.
-        Left out: choice for rows with options, or with a letter for a reference; math for all others.
+        Kind of all rows: math, choice, gym:TASK or one of another package. [default: choice for rows with options or a
+        letter as reference, else math]
     answer_from
-        any: every way of stating an answer. boxed: the last box only. whole: the output is nothing but the answer.
+        Place of the answer: any way of stating it, the last box only, or the whole output.
     closing
-        The tag that ends the thinking of an output; what stands before it is not looked at.
+        Tag that ends the thinking; nothing before it counts.
     limit
-        Take the first N rows only; at least 1.
+        Take only the first N rows.
     show
-        List so many of the disagreements.
+        Disagreements with the grader to list.
     skip_bad_rows
-        Leave out rows that cannot be read, and say how many.
+        Leave out rows that cannot be read, and count them.
     check_workers
-        Processes that judge.
+        Processes that judge answers.
     check_deadline
-        Seconds that judging one answer may take.
+        Maximum seconds to judge an answer.
     """
-    if kind not in (None, "math", "choice") and not kind.startswith("gym:"):
-        raise ValueError(f"--kind is {kind!r}, expected math, choice or gym:TASK")
     console = Console()
     with console.status("judging") as status, ExitStack() as open_files:
         from ownwords.answers.checker import Checker
+        from ownwords.answers.kind import check_kinds
         from ownwords.evaluation.outputs import Fields, judge_rows
         from ownwords.io.files import replacing
         from ownwords.io.paths import check_output
         from ownwords.problems.readers import READERS, read_rows
 
+        check_kinds([kind] if kind else [])
         if outputs.suffix.lower() not in READERS:
             raise ValueError(f"{outputs}: expected a {', '.join(READERS)} file")
         if out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import Seed, Share, whole
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ SoftLayout = Literal["union", "trl", "axolotl", "distillkit"]
 TEACHER_STYLE, STUDENT_STYLE, FORCED_STYLE = "default", "bold black on #f5b642", "dim italic"
 
 
+@command
 def show(
     run: Path,
     *,
@@ -38,15 +41,15 @@ def show(
     Parameters
     ----------
     run
-        The run directory.
+        Run directory.
     problem
-        The problem's id, or how it begins; the first one that was solved if none is given.
+        Id of the problem, or how it begins. [default: the first solved one]
     attempt
-        The attempt's number; the shortest correct one if none is given, else the first.
+        Number of the attempt. [default: the shortest correct one, else the first]
     svg
-        Write the picture to this file as well.
+        File to write the picture to as well.
     width
-        Columns to write into; as many as the terminal has if not given.
+        Columns to write into. [default: the terminal's width]
     """
     from ownwords.io.files import write_file
     from ownwords.io.paths import check_output
@@ -55,7 +58,7 @@ def show(
     from ownwords.traces.summary import summarise
 
     if svg:
-        check_output(svg, option="--svg")
+        check_output(svg, field="svg")
     console = Console(record=svg is not None, width=width)
     with Store.read(run) as store:
         trace = _choose(store, problem, attempt)
@@ -102,10 +105,15 @@ def _choose(store: Store, problem: str | None, attempt: int | None) -> Trace:
 def _coloured(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Text:
     from ownwords.traces.spans import spans
 
-    text = Text()
-    for span in spans(trace, lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)):
-        text.append(*styled(span.text, int(trace.source[span.start])))
+    text, source = Text(), trace.column("source")
+    for span in spans(trace, decoder(tokenizer)):
+        text.append(*styled(span.text, int(source[span.start])))
     return text
+
+
+def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """The text of ids, special tokens and spaces kept."""
+    return lambda ids: str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
 def styled(text: str, source: int) -> tuple[str, str]:
@@ -120,23 +128,24 @@ def styled(text: str, source: int) -> tuple[str, str]:
 
 
 def _facts(store: Store, trace: Trace) -> Text:
-    from ownwords.rsd.columns import FORCED, STUDENT
+    from ownwords.rsd.columns import STUDENT
 
-    free = trace.source != FORCED
+    free = trace.free
     text = Text("\n")
     text.append(" student ", style=STUDENT_STYLE)
     text.append(" the rest is the teacher's, accepted by the student; ", style="dim")
     text.append("forced", style=FORCED_STYLE)
     text.append(
         f"\ngate {store.config['gate']} · {int(free.sum())} tokens, "
-        f"{int((trace.source == STUDENT).sum())} by the student · "
-        f"mean student surprisal {-trace.student_logprob[free].mean() if free.any() else 0:.2f} nats · "
+        f"{int(trace.by(STUDENT).sum())} by the student · "
+        f"mean student surprisal {trace.surprisal[free].mean() if free.any() else 0:.2f} nats · "
         f"{trace.finish_reason} · {trace.verdict}",
         style="dim",
     )
     return text
 
 
+@command
 def export(
     run: Path,
     *,
@@ -144,10 +153,10 @@ def export(
     pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
     seed: Seed = 0,
     max_fallback: Share = 0.5,
-    incorrect: Annotated[bool, Parameter(negative="")] = False,
-    soft_targets: Annotated[tuple[SoftLayout, ...], Parameter(consume_multiple=True, negative="")] = (),
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    salvage: Annotated[bool, Parameter(negative="")] = False,
+    incorrect: bool = False,
+    soft_targets: tuple[SoftLayout, ...] = (),
+    overwrite: bool = False,
+    salvage: bool = False,
     to_hub: str | None = None,
     licence: Annotated[str, Parameter(name="--license")] = "unknown",
 ) -> None:
@@ -158,30 +167,28 @@ def export(
     Parameters
     ----------
     run
-        The run directory.
+        Run directory.
     out
-        The directory to write to; RUN/exports if not given.
+        Directory to write to. [default: RUN/exports]
     pick
-        Of the eligible attempts at a problem: the shortest, a random one, the one that surprises the student least, or
-        all.
+        Attempts to take per problem, among the eligible: the shortest, a random one, the one that surprises the student
+        least, or all.
     seed
-        Decides what --pick random picks.
+        Seed of a random pick.
     max_fallback
-        Leave out traces of which the student wrote a larger share; does not apply to runs with --gate never.
+        Maximum share of tokens written by the student (except with the gate never).
     incorrect
-        Select attempts whatever their verdict.
+        Take attempts whatever their verdict.
     soft_targets
-        Write the soft targets of the selected traces too, a table for each trainer that is to read them, or union for
-        all that was kept. The run must have been made with --soft-targets.
+        Tables of soft targets to write as well, by the trainer that reads them, or union for all that was kept.
     overwrite
         Replace files of an earlier export, here and on the hub.
     salvage
-        Export what can still be read of a run whose database is damaged, and say how much is lost. The run directory
-        stays as it is, so --out is needed.
+        Export what can still be read of a damaged run, and count what is lost; needs --out.
     to_hub
-        Upload the tables and the card to this data set of the Hugging Face hub, as NAME/DATA. A new one is private.
+        Data set of the Hugging Face hub to upload to, as NAME/DATA (a new one is private).
     licence
-        The licence that the card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
+        Licence that the data card states for the traces, as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
     """
     console = Console()
     if salvage and (out is None or out.resolve().is_relative_to(run.resolve())):
@@ -192,6 +199,8 @@ def export(
 
         check_hub(to_hub, overwrite)
     with console.status("writing"), ExitStack() as closing:
+        from ownwords.sharing.run_export import export_run
+
         source, title = run, to_hub or run.name
         if salvage:
             from ownwords.traces.salvage import salvage as save
@@ -216,47 +225,3 @@ def push_run(console: Console, out: Path, repo: str) -> None:
     with console.status("uploading"):
         url = push(out, repo)
     console.print(f"uploaded to {url}")
-
-
-def export_run(
-    run: Path,
-    out: Path,
-    pick: Literal["shortest", "random", "surprisal", "all"] = "shortest",
-    max_fallback: float = 0.5,
-    correct: bool = True,
-    overwrite: bool = False,
-    seed: int = 0,
-    title: str | None = None,
-    licence: str = "unknown",
-    layouts: tuple[SoftLayout, ...] = (),
-) -> dict[str, Path]:
-    """Export with the run's own tokenizer, and a data card: `ownwords.traces.export`, `ownwords.sharing.data_card`."""
-    import pyarrow.parquet as pq
-
-    from ownwords.chat.templates import decode
-    from ownwords.io.files import write_file
-    from ownwords.io.paths import held
-    from ownwords.models.load import load_tokenizer
-    from ownwords.sharing.data_card import data_card
-    from ownwords.traces.export import export as write
-    from ownwords.traces.select import Selection
-    from ownwords.traces.store import Store
-
-    with Store.read(run) as store:
-        tokenizer = load_tokenizer(store.config["student"], "student")
-        selection = Selection(correct=correct, pick=pick, max_fallback=max_fallback, seed=seed)
-        think = store.config["think"]
-        vocab = tokenizer.get_vocab()
-        card = out / "README.md"
-        if held(out, [card.name]) and not overwrite:
-            raise ValueError(f"{out} holds README.md already: name another directory, or set overwrite")
-        selection = selection.for_gate(store.config["gate"])
-        layouts = tuple(dict.fromkeys(layouts))
-        written = write(
-            store, out, selection, lambda ids: decode(tokenizer, ids, think), vocab.get(think[1]), overwrite, layouts,
-            max(vocab.values()) + 1,
-        )  # fmt: skip
-        made = [name.removesuffix(".parquet") for name in written if name.endswith(".parquet")]
-        rows = {table: pq.read_metadata((out / f"{table}.parquet").absolute()).num_rows for table in made}
-        write_file(card, data_card(store, rows, title or run.name, licence))
-    return {**written, card.name: card}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 
 if TYPE_CHECKING:
     from ownwords.engines.trial import Tried
@@ -34,19 +34,20 @@ A model of your own is tried with its own weights, whether its architecture stan
 """
 
 
+@command
 def models(
     *names: str,
     out: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Try which architectures are served as teacher and as student, each in small with random weights.
 
     Parameters
     ----------
     names
-        The architectures to try, as a configuration names them (`model_type`); all that are known if none is given.
+        Architectures to try, by `model_type`. [default: all known ones]
     out
-        Write the table to this file, in Markdown.
+        Markdown file to write the table to.
     overwrite
         Replace the file of an earlier table.
     """
@@ -58,7 +59,7 @@ def models(
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"unknown architectures: {', '.join(unknown)}; expected some of {', '.join(FAMILIES)}")
     if out:
-        check_output(out, overwrite, replace="--overwrite")
+        check_output(out, overwrite, replace="overwrite")
     console, tried = Console(), []
     with console.status("building") as status:
         for name in names or FAMILIES:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
 from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console, loading
+from ownwords.cli.flags import command
 from ownwords.generation.config import GenerateConfig
 from ownwords.numbers import whole
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from ownwords.generation.pilot import Pilot
 
 
+@command
 def pilot(
     config: GenerateConfig,
     *,
-    gates: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (
+    gates: tuple[str, ...] = (
         "threshold:0.03",
         "threshold:0.01",
         "threshold:0.003",
@@ -35,16 +36,16 @@ def pilot(
     Parameters
     ----------
     gates
-        The gates to try, in place of --gate.
+        Gates to try, in place of --gate.
     size
-        So many problems, drawn at random from those of the run.
+        Problems to try, drawn at random from those of the run.
     """
     console = Console()
     with loading(console, "loading models"):
         from ownwords.cli.progress import live_progress
         from ownwords.generation.pilot import run_pilot
-    if config.gate:
-        raise ValueError(f"--gate {config.gate} with a pilot: name what to try with --gates")
+    if config.rules.gate:
+        raise ValueError(f"--gate {config.rules.gate} with a pilot: name what to try with --gates")
     with live_progress(console) as tell:
         made = run_pilot(config, gates, size, lambda gate, progress: tell(progress))
     if made is None:
@@ -58,7 +59,7 @@ def pilot(
 def pilot_table(pilot: Pilot) -> Table:
     """Measured and predicted, a column per gate."""
     whole = pilot.prepared
-    title = f"{len(pilot.arms[0].outcomes)} problems, and what {len(whole.problems)} will be like"
+    title = f"measured on {len(pilot.arms[0].outcomes)} problems, predicted for {len(whole.problems)}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for arm in pilot.arms:
@@ -92,14 +93,14 @@ def _advice(pilot: Pilot) -> str:
     lines = [
         f"suggested: --gate {arm.gate}, the strictest whose solved rate is within one standard error of the best; "
         f"it refuses {1 - arm.pass_mass:.2%} of what the teacher proposes (quantile {arm.pass_mass:.4f})",
-        f"memory: {pilot.peak_bytes / 2**30:.2f} GiB at the most, {pilot.prepared.slots} attempts at once",
+        f"memory: {pilot.peak_bytes / 2**30:.2f} GiB at the most, {pilot.slots} attempts at once",
         *pilot.fit,
         *(f"{name}: {remark}" for name, remark in pilot.prepared.remarks.items()),
     ]
     beyond = max(f.extrapolated for f in pilot.forecasts)
     if beyond > 1.05:
         lines.append(
-            f"the run will have {beyond:.1f} times as many attempts at once as the pilot: its speed is extrapolated"
+            f"the run has {beyond:.1f} times as many attempts at once as the pilot, so its speed is extrapolated"
         )
     if pilot.contention > 1.1:
         lines.append(

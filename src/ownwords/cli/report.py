@@ -6,20 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import real
 
 Budget = Annotated[float, real("MiB", 0, 1e6, above=True)]
 
 
+@command
 def report(
     *sets: Path,
     out: Path | None = None,
     budget: Budget = 16.0,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Write one HTML file about a run, or about several side by side: figures, pictures, and every token.
 
@@ -30,9 +31,9 @@ def report(
     sets
         Run directories of `ownwords generate`, in the order of their columns.
     out
-        The file to write; report.html in the first directory if not given.
+        File to write. [default: report.html in the first directory]
     budget
-        MiB of traces to embed at most; of a larger set the file holds a sample, and says so.
+        Maximum MiB of traces to embed; the page holds a sample of a larger set, and says so.
     overwrite
         Replace the file of an earlier report.
     """

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed
 
 LINE_EVERY = 15.0
@@ -24,6 +24,7 @@ LINE_EVERY = 15.0
 DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+@command
 def score(
     traces: str,
     *,
@@ -34,7 +35,7 @@ def score(
     local_steps: CountOr0 = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
-    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
+    template_kwargs: dict[str, Any] | None = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,
@@ -47,33 +48,32 @@ def score(
     Parameters
     ----------
     traces
-        A run directory; a .jsonl or .parquet file (or a folder of them) with messages, prompt + completion, problem +
-        thinking + solution, problem + generations, or input_ids + labels; or hf:NAME,split=train,config=CONFIG.
+        Traces to score: a run directory, .jsonl or .parquet files with messages, prompts or input_ids, or
+        hf:NAME,split=train,config=CONFIG.
     student
-        A model folder, a .gguf file, a hub name, or world (ships with the package).
+        Student: a model folder, a .gguf file, a hub name, or world (ships with the package).
     out
-        The scores directory; an unfinished one is continued.
+        Scores directory; an unfinished one continues.
     sample
-        Score so many traces only, drawn by problem: sets that share problems draw the same ones.
+        Traces to score, drawn by problem, so that sets over the same problems share them. [default: all]
     seed
-        Decides which traces --sample draws.
+        Seed of the sample.
     local_steps
-        Also Local Naturalness, each sentence under the problem and so many sentences before it (4 in the paper); takes
-        passes of its own over that many times the tokens. 0 leaves it out.
+        Sentences before each one that Local Naturalness reads, in passes of their own (4 in the paper, 0 leaves it
+        out).
     think
-        The student's own tags around the thinking.
+        Student's own tags around the thinking: the opening and the closing one.
     marks
-        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
+        Tags around the thinking in the traces, if they are not among the known ones.
     template_kwargs
-        Variables of the student's chat template, as --template-kwargs.thinking true.
+        Variables of the student's chat template, such as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
-        large model of that type if it is measured to be faster there.
+        Type of the student's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster
+        bfloat16 on a CPU.
     device
-        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
-        the GPUs in turn.
+        Device of the student: cpu, cuda, cuda:1, or auto (a GPU if there is one, several workers taking turns).
     batch_tokens
-        Tokens per forward pass, padding included; a longer trace is read alone.
+        Tokens per forward pass, including padding; a longer trace is read alone.
     workers
         Processes, each with a student of its own.
     """
@@ -104,6 +104,7 @@ def score(
     return 0
 
 
+@command
 def compare_teachers(
     *traces: str,
     student: str,
@@ -112,7 +113,7 @@ def compare_teachers(
     seed: Seed = 0,
     think: tuple[str, str] = ("<think>", "</think>"),
     marks: tuple[str, str] | None = None,
-    template_kwargs: Annotated[dict[str, Any] | None, Parameter(negative="")] = None,
+    template_kwargs: dict[str, Any] | None = None,
     dtype: DTYPES = "auto",
     device: str = "auto",
     batch_tokens: Count = 8192,
@@ -123,29 +124,28 @@ def compare_teachers(
     Parameters
     ----------
     traces
-        Trace sets, one per teacher, as for ownwords score. Sets over the same problems compare best.
+        Trace sets, one per teacher, best over the same problems.
     student
-        A model folder, a .gguf file, a hub name, or world (ships with the package).
+        Student: a model folder, a .gguf file, a hub name, or world (ships with the package).
     out
-        Where the scores of each set and teachers.json go; an unfinished comparison is continued.
+        Directory for the scores and teachers.json; an unfinished comparison continues.
     sample
-        Score so many traces of each set.
+        Traces to score of each set.
     seed
-        Decides which traces are drawn, and the bootstrap of the intervals.
+        Seed of the sample and of the bootstrap.
     think
-        The student's own tags around the thinking.
+        Student's own tags around the thinking: the opening and the closing one.
     marks
-        The tags around the thinking in the set, if they are none of the known ones; they become the student's.
+        Tags around the thinking in the traces, if they are not among the known ones.
     template_kwargs
-        Variables of the student's chat template, as --template-kwargs.thinking true.
+        Variables of the student's chat template, such as --template-kwargs.thinking true.
     dtype
-        The type of the student's weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a
-        large model of that type if it is measured to be faster there.
+        Type of the student's weights; auto is the checkpoint's own on a GPU, and float32 or a measurably faster
+        bfloat16 on a CPU.
     device
-        Where the student computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one, and gives several workers
-        the GPUs in turn.
+        Device of the student: cpu, cuda, cuda:1, or auto (a GPU if there is one, several workers taking turns).
     batch_tokens
-        Tokens per forward pass, padding included; a longer trace is read alone.
+        Tokens per forward pass, including padding; a longer trace is read alone.
     workers
         Processes, each with a student of its own.
     """
@@ -161,10 +161,10 @@ def compare_teachers(
         from ownwords.suitability.teachers import compare
     check_folder(out)
     if stray := foreign(out, ["teachers.json", *map(str, range(len(traces)))]):
-        raise ValueError(f"{out} holds {stray[0]}, which is of no comparison of these sets: name another --out")
+        raise ValueError(f"{out} holds {stray[0]}, which no comparison of these sets made: name another --out")
     if (out / "teachers.json").exists() and not (out / "0").is_dir():
-        raise ValueError(f"{out / 'teachers.json'} is of no comparison here: name another --out, or move it away")
-    sets: dict[str, list[dict[str, Any]]] = {}
+        raise ValueError(f"{out / 'teachers.json'} was made by no comparison here: name another --out, or move it away")
+    sets: dict[str, Sequence[dict[str, Any]]] = {}
     try:
         for number, spec in enumerate(traces):
             config = ScoreConfig(
@@ -194,6 +194,8 @@ def compare_teachers(
 
 def scores_table(sets: dict[str, dict[str, Any]]) -> Table:
     """The scores of sets side by side."""
+    from ownwords.suitability.score import all_scores
+
     table = Table(title="scores", title_justify="left")
     table.add_column("")
     for name in sets:
@@ -202,18 +204,8 @@ def scores_table(sets: dict[str, dict[str, Any]]) -> Table:
         ("traces", "traces", "{:,}"),
         ("tokens that count", "scored_tokens", "{:,}"),
         ("mean length, tokens", "mean_length", "{:.0f}"),
-        ("Rank-Surprisal Ratio (lower suits better)", "rsr", "{:.3f}"),
-        ("mean surprisal, nats", "mean_surprisal", "{:.3f}"),
-        ("mean rank, at most 100", "mean_rank", "{:.2f}"),
-        ("mean entropy, nats", "mean_entropy", "{:.3f}"),
-        ("likelihood per token (GRAPE)", "grape", "{:.3f}"),
-        ("log-probability per step, nats", "step_logprob", "{:.3f}"),
-        ("Local Naturalness, nats", "local_naturalness", "{:.3f}"),
-        *((f"tokens below {percent} %", f"below_{percent.replace('.', '_')}", "{:.2%}")
-          for percent in ("10", "5", "3", "1", "0.3", "0.1")),
-        *((f"gate ens: that lets {share} pass", f"ens_{share.replace('/', '_')}", "{:.3g}")
-          for share in ("1/2", "3/4", "7/8", "15/16", "31/32")),
-    ):  # fmt: skip
+        *((score.label + score.note, name, score.form) for name, score in all_scores().items()),
+    ):
         if all(name in figures for figures in sets.values()):
             table.add_row(label, *(form.format(figures[name]) for figures in sets.values()))
     return table

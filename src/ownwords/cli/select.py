@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.io.files import write_file
 from ownwords.io.paths import check_output
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
@@ -18,6 +19,7 @@ from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, real
 Odd = Annotated[float, real("a probability", 0, 1, above=True, below=True)]
 
 
+@command
 def select(
     *scores: Path,
     out: Path,
@@ -25,10 +27,10 @@ def select(
     per_problem: CountOr0 = 1,
     share: ShareAbove0 = 1.0,
     count: CountOrNone = None,
-    correct: Annotated[bool, Parameter(negative="")] = False,
-    balance: Annotated[bool, Parameter(negative="")] = False,
+    correct: bool = False,
+    balance: bool = False,
     seed: Seed = 0,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: bool = False,
 ) -> None:
     """Choose traces to train on by what the student thinks of them; every trace is told why it is taken or not.
 
@@ -37,24 +39,24 @@ def select(
     Parameters
     ----------
     scores
-        Scores directories of one student, as ownwords score wrote them.
+        Scores directories of one student, as `ownwords score` writes them.
     out
-        The directory to write to.
+        Directory to write to.
     by
-        rsr, mean_surprisal, length (the shortest), random, grape, step_logprob, local_naturalness, below_1, or any
-        other column of scores.parquet; what suits better comes first.
+        Order, best first: rsr, mean_surprisal, length, random, grape, step_logprob, local_naturalness, below_1, or
+        another column of scores.parquet.
     per_problem
-        Take at most so many traces of each problem; 0 for no limit.
+        Maximum traces per problem; 0 for no limit.
     share
-        Take this share of those that are left, the best ones: 0.5 for the better half.
+        Share of the remaining traces to take, best first.
     count
-        Take at most so many in all, the best ones.
+        Maximum traces in all, best first. [default: no limit]
     correct
         Take only traces whose verdict is correct.
     balance
-        Take no more from any source than its equal part.
+        Take at most an equal part from each source.
     seed
-        Decides the order of --by random.
+        Seed of the random order.
     overwrite
         Replace an earlier selection.
     """
@@ -76,19 +78,20 @@ def select(
         console.print(f"written: {out / name}")
 
 
+@command
 def analyse(traces: Path, *, threshold: Odd = 0.01, pairs: CountOr0 = 15, out: Path | None = None) -> None:
     """Find out which tokens a student finds odd, or refused: by kind, place, step and agreement; loads no model.
 
     Parameters
     ----------
     traces
-        A run directory or a scores directory.
+        Run directory or scores directory.
     threshold
-        A token is odd below this probability.
+        Probability below which a token counts as odd.
     pairs
-        List so many of the most frequent refusals, token by token.
+        Most frequent refusals to list, token by token.
     out
-        Write the tables to this JSON file as well.
+        JSON file to write the tables to as well.
     """
     if out:
         check_output(out)
@@ -107,16 +110,15 @@ def _tables(traces: Path, threshold: float, pairs: int) -> dict[str, list[dict[s
     from ownwords.suitability.analyse import analyse as look
     from ownwords.suitability.pieces import Pieces
     from ownwords.suitability.stored import Scores
-    from ownwords.suitability.views import run_views, score_views
-    from ownwords.traces.store import Store
+    from ownwords.traces.store import Store, is_run
 
-    if (traces / "traces.sqlite").is_file():
+    if is_run(traces):
         with Store.read(traces) as store:
             tokenizer = load_tokenizer(store.config["student"], "student")
-            return look(run_views(store), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+            return look(store.traces(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
     scores = Scores.read(traces)
     tokenizer = load_tokenizer(scores.config["student"], "student")
-    return look(score_views(scores), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
+    return look(scores.tokens(), Pieces(tokenizer), tokenizer.added_tokens_decoder, threshold, pairs)
 
 
 def _table(title: str, rows: list[dict[str, Any]], threshold: float) -> Table:
@@ -133,8 +135,12 @@ def _table(title: str, rows: list[dict[str, Any]], threshold: float) -> Table:
 
 
 def _cell(name: str, value: Any, printable: Any) -> str:
+    from ownwords.suitability.analyse import token_scores
+
     if isinstance(value, float):
-        return f"{value:.3f}" if name.startswith("mean") else f"{value:.2%}"
+        if math.isnan(value):
+            return "-"
+        return f"{value:.3f}" if name.startswith("mean") or name in token_scores() else f"{value:.2%}"
     if isinstance(value, int):
         return f"{value:,}"
     # a token is shown with its line breaks and spaces as symbols

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -13,39 +14,40 @@ from ownwords.traces.summary import described
 
 if TYPE_CHECKING:
     from ownwords.generation.config import GenerateConfig
-    from ownwords.generation.run import Prepared
+    from ownwords.generation.options import SamplingOptions
+    from ownwords.generation.prepare import Prepared
+    from ownwords.models.named import Named
     from ownwords.traces.summary import Summary
 
 
-def plan_table(prepared: Prepared) -> Table:
-    config = prepared.config
+def plan_table(prepared: Prepared[GenerateConfig]) -> Table:
+    config, engine = prepared.config, prepared.engine.describe()
+    positions = f", {engine.positions} positions per slot" if engine.positions else ""
     table = Table(title="plan", show_header=False, title_justify="left")
 
-    def sampling(options) -> str:
+    def sampling(options: SamplingOptions) -> str:
         return f"T {options.temperature:g}, top-p {options.top_p:g}, top-k {options.top_k or 'all'}"
 
-    def model(name: str, side, options) -> str:
-        if side is None:
-            return name
-        size = sum(p.numel() for p in side.model.parameters())
-        dtype = str(side.model.dtype)[6:] + (f" ({side.why})" if side.why else "")
-        what = f"{size / 1e6:.1f} M weights, {dtype}, {side.model.device}"
-        return f"{name} ({what}) {sampling(options)}"
+    def model(name: str, role: str, options: SamplingOptions) -> str:
+        return f"{name} ({engine.models[role]}) {sampling(options)}" if role in engine.models else name
 
     attempts = (
-        f"until {config.until_correct} correct, at most {config.max_attempts}"
-        if config.until_correct
-        else f"{config.attempts} each, {config.attempts * len(prepared.problems)} in all"
+        f"until {config.budget.until_correct} correct, at most {config.budget.max_attempts}"
+        if config.budget.until_correct
+        else f"{config.budget.attempts} each, {config.budget.attempts * len(prepared.problems)} in all"
     )
     for name, value in (
-        ("problems", f"{len(prepared.problems)} from {config.problems}"),
+        ("problems", f"{len(prepared.problems)} from {config.source.problems}"),
         ("attempts", attempts),
-        ("teacher", model(config.teacher, prepared.teacher, config.teacher_sampling)),
-        ("student", model(config.student, prepared.student, config.student_sampling)),
-        ("gate", f"{config.gate} on {config.gate_sees} probabilities, {config.proposals:g} proposals"),
-        ("tokens", f"at most {config.max_tokens} per attempt, {prepared.capacity} positions per slot"),
+        ("teacher", model(config.teacher, "teacher", config.rules.teacher_sampling)),
+        ("student", model(config.student, "student", config.rules.student_sampling)),
+        (
+            "gate",
+            f"{config.rules.gate} on {config.rules.gate_sees} probabilities, {config.rules.proposals:g} proposals",
+        ),
+        ("tokens", f"at most {config.budget.max_tokens} per attempt{positions}"),
         *_soft_targets(prepared),
-        ("batch", f"{prepared.slots} attempts at once"),
+        ("batch", f"{engine.slots} attempts at once"),
         ("answers", _checking(config)),
         ("run", f"{config.run}, seed {config.seed}"),
         *prepared.remarks.items(),
@@ -54,41 +56,47 @@ def plan_table(prepared: Prepared) -> Table:
     return table
 
 
-def _soft_targets(prepared: Prepared) -> list[tuple[str, str]]:
+def _soft_targets(prepared: Prepared[GenerateConfig]) -> list[tuple[str, str]]:
     """What they take. How long the traces will be is not known before they are made."""
     from ownwords.traces.soft import token_bytes
 
     config, k = prepared.config, prepared.config.soft_targets
     if k is None:
         return []
-    of, sets = ("both models'", 2) if prepared.teacher else ("the student's", 1)
+    of, sets = ("both models'", 2) if "teacher" in prepared.job.writer.models else ("the student's", 1)
     each = token_bytes(k, sets)
-    attempts = (config.max_attempts if config.until_correct else config.attempts) * len(prepared.problems)
-    most = decimal(attempts * config.max_tokens * each)
+    attempts = (config.budget.max_attempts if config.budget.until_correct else config.budget.attempts) * len(
+        prepared.problems
+    )
+    most = decimal(attempts * config.budget.max_tokens * each)
     what = f"{of} {k} likeliest ids per token, at most {each:,} bytes before compression"
     return [("soft targets", f"{what}; {most} if every attempt takes all its tokens")]
 
 
 def _checking(config: GenerateConfig) -> str:
-    where = "the last box" if config.answer_from == "boxed" else "any way of saying it"
-    judge = f", then {config.judge_model} at {config.judge_url} where they decide nothing" if config.judge_url else ""
-    return f"read from {where}, judged by rules within {config.check_deadline:g} s{judge}"
+    where = "the last box" if config.checking.answer_from == "boxed" else "any way of stating it"
+    judge = (
+        f", then {config.checking.judge_model} at {config.checking.judge_url} if they decide nothing"
+        if config.checking.judge_url
+        else ""
+    )
+    return f"read from {where}, judged by rules within {config.checking.check_deadline:g} s{judge}"
 
 
-def prompts_table(prepared: Prepared) -> Table:
+def prompts_table(prepared: Prepared[GenerateConfig]) -> Table:
     """What the models read before the first problem, a token in a row, and the tokens that are forced after it."""
     from ownwords.generation.plan import PRIVILEGED
     from ownwords.traces.spans import printable
 
-    def shown(side, ids) -> list[tuple[Text, str]]:
-        texts = (side.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids)
+    def shown(side: Named, ids: Sequence[int]) -> list[tuple[Text, str]]:
+        texts = (str(side.tokenizer.decode([i], clean_up_tokenization_spaces=False)) for i in ids)
         return [(Text(printable(text).replace("\n", "⏎")), str(i)) for i, text in zip(ids, texts, strict=True)]
 
-    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.privileged, 0)
+    problem, attempt = prepared.problems[0], PRIVILEGED.get(prepared.config.prompting.privileged or "", 0)
     theirs, ours = prepared.pair(problem.id, attempt)
     table = Table(title=f"prompts of problem {problem.id}, attempt {attempt}", title_justify="left")
-    sides = {"teacher": (prepared.teacher, theirs), "student": (prepared.student, ours)}
-    sides = {name: side for name, side in sides.items() if side[0]}  # a student alone has no teacher
+    writer, read = prepared.job.writer, {"teacher": theirs, "student": ours}
+    sides = {role: (model, read[role]) for role, model in writer.models.items()}
     table.add_column("", justify="right")
     for name in sides:
         table.add_column(name)
@@ -97,10 +105,10 @@ def prompts_table(prepared: Prepared) -> Table:
         table.add_row(str(n), *(cell for piece in pieces for cell in piece))
     table.add_section()
     for token in prepared.style.forced:
-        cells: list[Text | str] = [*shown(prepared.student, [token])[0]]
-        if prepared.teacher:
-            pieces = shown(prepared.teacher, prepared.alignment.to_teacher(token))
-            cells = [Text("·").join(text for text, _ in pieces), " ".join(i for _, i in pieces), *cells]
+        cells: list[Text | str] = [*shown(writer.student, [token])[0]]
+        if "teacher" in writer.models:
+            spelled = shown(writer.models["teacher"], writer.alignment.to_teacher(token))
+            cells = [Text("·").join(text for text, _ in spelled), " ".join(i for _, i in spelled), *cells]
         table.add_row("forced", *cells, style="italic")
     return table
 

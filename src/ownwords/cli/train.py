@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.cli.progress import LINE_EVERY
 from ownwords.training.config import TrainConfig
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ownwords.training.prepared import Prepared
 
 
+@command
 def train(config: TrainConfig, *, dry_run: bool = False) -> int:
     """Fine-tune a student on traces: ids as they were decoded, loss on the completion without its forced tokens.
 
@@ -35,7 +37,7 @@ def train(config: TrainConfig, *, dry_run: bool = False) -> int:
         Load and check everything, print the plan, and train nothing.
     """
     _need("trl", "peft", "accelerate", "datasets", extra="train")
-    _need(*config.report_to)
+    _need(*config.machine.report_to)
     console = Console()
     with console.status("loading data and student"):
         from accelerate import PartialState
@@ -58,15 +60,16 @@ def train(config: TrainConfig, *, dry_run: bool = False) -> int:
     return 0
 
 
+@command
 def merge(adapter: Path, *, out: Path) -> None:
     """Make a model of a LoRA adapter and its student.
 
     Parameters
     ----------
     adapter
-        The --out of a training with --lora.rank.
+        Output directory of a training with --lora.rank.
     out
-        The directory to write the model to.
+        Directory to write the model to.
     """
     _need("peft", extra="train")
     console = Console()
@@ -83,9 +86,9 @@ def plan_table(prepared: Prepared) -> Table:
     table = Table(title="plan", show_header=False, title_justify="left")
     size = sum(p.numel() for p in prepared.student.model.parameters())
     how = f"LoRA of rank {config.lora.rank}" if config.lora.rank else "all weights"
-    low, high = config.betas
+    recipe = config.recipe
     rows = [
-        ("student", f"{config.student} ({size / 1e6:.1f} M weights), {how}, {config.precision}"),
+        ("student", f"{config.student} ({size / 1e6:.1f} M weights), {how}, {config.machine.precision}"),
         *(("data", f"{said}: {used} of {read} traces") for said, read, used in data.sets),
         ("traces", f"{len(data.rows)} at {data.problems} problems, longest {data.longest} tokens"),
         ("tokens", f"{data.tokens:,}, of which {data.loss_tokens:,} with loss"),
@@ -98,11 +101,11 @@ def plan_table(prepared: Prepared) -> Table:
     if config.weights:
         rows.append(("weights", f"column {config.weights}"))
     rows += [
-        ("steps", f"{prepared.steps}: {config.epochs:g} epochs of {prepared.steps_per_epoch}, batch {config.batch}"),
+        ("steps", f"{prepared.steps}: {recipe.epochs:g} epochs of {prepared.steps_per_epoch}, batch {recipe.batch}"),
         (
             "rate",
-            f"{config.learning_rate:g}, {config.schedule}, warm-up {config.warmup:g}, "
-            f"weight decay {config.weight_decay:g}, betas {low:g} {high:g}",
+            f"{recipe.learning_rate:g}, {recipe.schedule}, warm-up {recipe.warmup:g}, "
+            f"weight decay {recipe.weight_decay:g}, betas {' '.join(f'{beta:g}' for beta in recipe.betas or ())}",
         ),
         ("out", f"{config.out}, data digest {data.digest}, seed {config.seed}"),
     ]

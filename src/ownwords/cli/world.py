@@ -9,11 +9,13 @@ from typing import Literal
 
 from ownwords.cli.app import INTERRUPTED
 from ownwords.cli.console import Console
+from ownwords.cli.flags import command
 from ownwords.io.files import plain_errors, write_file
 from ownwords.io.paths import check_output
 from ownwords.numbers import Count, CountOrNone, Seed
 
 
+@command
 def train(
     role: Literal["teacher", "student", "same-style"],
     *,
@@ -27,16 +29,15 @@ def train(
     Parameters
     ----------
     role
-        The model to train: teacher, student, or same-style, a second teacher that writes like the student and does not
-        ship.
+        Model to train: teacher, student, or same-style (a teacher that writes like the student, and does not ship).
     out
-        Folder for the state, the log (metrics.jsonl) and, in the end, the model.
+        Directory for the state, the log (metrics.jsonl) and the finished model.
     device
-        The device to train on.
+        Device to train on.
     compile
         Use torch.compile: about 1.3 times as fast, needs a C++ compiler.
     tokens
-        Stop after so many; the recipe's own number if not given. Growth and decay keep their share.
+        Tokens to train on; growth and decay keep their share. [default: the recipe's own number]
     """
     console = Console()
     with console.status("preparing"):
@@ -56,24 +57,27 @@ def train(
     return 0
 
 
+@command
 def measure(
     *, teacher: str = "world", student: str = "world", problems: Count = 1000, seed: Seed = 1, out: Path | None = None
 ) -> None:
-    """Measure a pair on problems that it has never seen: greedy accuracy, how foreign the teacher's traces are to the
-    student, and what a decoding step costs.
+    """Measure a teacher and a student on problems that neither has seen.
+
+    The figures are greedy accuracy, how foreign the teacher's traces are to the student, and what a decoding step
+    costs.
 
     Parameters
     ----------
     teacher
-        A model folder, or world.
+        Teacher: a model folder, or world.
     student
-        A model folder, or world.
+        Student: a model folder, or world.
     problems
-        So many problems, in equal parts of every task family.
+        Problems to measure on, in equal parts of every task family.
     seed
-        Decides the problems.
+        Seed of the problems.
     out
-        Write the figures to this JSON file as well.
+        JSON file to write the figures to as well.
     """
     if out:
         check_output(out)

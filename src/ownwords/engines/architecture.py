@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
@@ -85,7 +86,7 @@ def slot_error(model: PreTrainedModel, capacity: int, seed: int = 0) -> tuple[fl
     The mean over the positions of a row, of the worse row."""
     config = model.config.get_text_config()
     longest = max([LONGEST, *(window + WINDOW for window in _fixed_windows(config, capacity))])
-    longest = max(3, min(longest, capacity, context_length(model)))
+    longest = max(3, min(longest, capacity, context_length(model.config)))
     lengths = [longest, longest - max(1, longest // 6)]
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(0, config.vocab_size, (n,), generator=generator) for n in lengths]
@@ -125,7 +126,8 @@ def _through_slots(model: PreTrainedModel, rows: list[torch.Tensor]) -> torch.Te
 def _through_own_cache(model: PreTrainedModel, rows: list[torch.Tensor]) -> torch.Tensor:
     """Logits of the last `STEPS` tokens of the rows' common length, read one by one, as the model itself writes."""
     n = min(len(row) for row in rows)
-    start, past, logits = n - min(STEPS, n - 1), {}, []
+    past: dict[str, Any] = {}
+    start, logits = n - min(STEPS, n - 1), []
     for first, last in [(0, start), *((i, i + 1) for i in range(start, n))]:
         ids_BT = torch.stack([row[first:last] for row in rows]).to(model.device)
         at_1T = torch.arange(first, last, device=model.device)[None]

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
 
-from ownwords.engines.recurrent import RecurrentLayer, Trail, strides
+from ownwords.engines.recurrent import Part, RecurrentLayer, Trail, strides
 from ownwords.engines.slots import SlotCache, layer_kinds
 from ownwords.models.context import context_length
 
 PREFILL_TOKENS = 8192
 """Prompts are read in groups of at most this many tokens, padding included."""
 
-Prefix = list
+Prefix = list[Part]
 """of each layer what its `take` gave"""
 
 
@@ -37,7 +38,7 @@ class Lane:
     def __post_init__(self) -> None:
         self.cache = SlotCache(self.slots, self.capacity, layer_kinds(self.model.config))
         self.lengths: list[int] = []
-        self.context = context_length(self.model)
+        self.context = context_length(self.model.config)
         self.trail = Trail()
         takes = inspect.signature(self.model.forward).parameters
         self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
@@ -53,7 +54,7 @@ class Lane:
 
         The last token of each prompt is left out: it is the first that the rows are fed.
         """
-        prefixes: list[Prefix | None] = [None] * len(prompts)
+        prefixes: dict[int, Prefix] = {}
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         while order:
             group = [order.pop()]
@@ -71,7 +72,7 @@ class Lane:
                 self._pass(self.model.base_model, cache, ids, [0] * len(group))
             for row, i in enumerate(group):
                 prefixes[i] = cache.take(row, len(prompts[i]) - 1)
-        return prefixes  # type: ignore[return-value]
+        return [prefixes[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
     def admit(self, prefix: Prefix, length: int) -> None:
@@ -140,7 +141,12 @@ class Lane:
             self._pass(self.model.base_model, cache, piece, at, [rows[i] for i in going])
 
     def _pass(
-        self, model, cache: SlotCache, ids_BT: torch.Tensor, starts: Sequence[int], rows: Sequence[int] | None = None
+        self,
+        model: torch.nn.Module,
+        cache: SlotCache,
+        ids_BT: torch.Tensor,
+        starts: Sequence[int],
+        rows: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Logits, or the hidden states of a base model, of tokens at these positions of the first rows, or of some."""
         T, device = ids_BT.shape[1], self.model.device
@@ -154,7 +160,9 @@ class Lane:
         cache.end()
         return said[0]
 
-    def _forward(self, model, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int):
+    def _forward(
+        self, model: torch.nn.Module, cache: SlotCache, ids_BT: torch.Tensor, positions_BT: torch.Tensor, longest: int
+    ) -> ModelOutput:
         cache.begin(positions_BT, longest)
         return model(
             input_ids=ids_BT.to(self.model.device),

@@ -11,7 +11,7 @@ ALONG = 1024
 """tokens: where a prompt must be read, those of the next requests are read in the same pass, up to so many together,
 since a short pass costs nearly as much as a longer one"""
 
-Pair = tuple[Sequence[int], Sequence[int]]
+TwoPrompts = tuple[Sequence[int], Sequence[int]]
 """a prompt as the teacher reads it, and as the student does"""
 
 
@@ -23,7 +23,7 @@ class Prefixes:
     student: Lane
     held: dict[Hashable, tuple[Prefix | None, Prefix]] = field(default_factory=dict)
 
-    def read(self, needed: Mapping[Hashable, Pair], coming: Mapping[Hashable, Pair]) -> int:
+    def read(self, needed: Mapping[Hashable, TwoPrompts], coming: Mapping[Hashable, TwoPrompts]) -> int:
         """Have all `needed` prompts, and only those of `coming` besides. Where some must be read now, some of the
         coming ones, the next first, are read along. Returns how many were read."""
         self.held = {name: held for name, held in self.held.items() if name in needed or name in coming}

@@ -9,8 +9,7 @@ import torch
 
 from ownwords.engines.lane import Lane
 from ownwords.rsd.spelled import asked_for, log_product
-from ownwords.rsd.step import Rules
-from ownwords.rsd.teacher import teacher_logprobs
+from ownwords.rsd.step import Rules, teacher_log_p
 
 
 @torch.inference_mode()
@@ -23,7 +22,7 @@ def products(lane: Lane, rules: Rules, logits_BT: torch.Tensor) -> torch.Tensor:
     """
     spelled = rules.spelled
     assert spelled is not None
-    log_first_BS = _log_p(rules, logits_BT)[:, spelled.first_S]
+    log_first_BS = teacher_log_p(rules, logits_BT)[:, spelled.first_S]
     asked_S = asked_for(log_first_BS).any(0).tolist()
     lengths = list(lane.lengths)
     log_p_BS = torch.full_like(log_first_BS, float("-inf"))
@@ -33,11 +32,7 @@ def products(lane: Lane, rules: Rules, logits_BT: torch.Tensor) -> torch.Tensor:
         logits_BNT = lane.feed(read_N.expand(len(lengths), -1)).to(logits_BT.device)
         lane.rewind(lengths)
         B, N, _ = logits_BNT.shape
-        log_p_BNV = _log_p(rules, logits_BNT.flatten(0, 1)).view(B, N, -1)
+        log_p_BNV = teacher_log_p(rules, logits_BNT.flatten(0, 1)).view(B, N, -1)
         log_rest_BN = log_p_BNV[:, torch.arange(N), pieces_N1[1:]]
         log_p_BS[:, s] = log_product(log_first_BS[:, s], log_rest_BN)
     return log_p_BS
-
-
-def _log_p(rules: Rules, logits_BT: torch.Tensor) -> torch.Tensor:
-    return teacher_logprobs(logits_BT, rules.teacher_of_V, rules.known_V, rules.teacher_ends, rules.end_id)

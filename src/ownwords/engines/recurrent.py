@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
@@ -23,6 +24,9 @@ Rows = slice | torch.Tensor
 
 Name = tuple[str, int]
 """a state of a layer: "conv" or "recurrent", and a number, since there may be several of a kind"""
+
+Part = Any
+"""what the `take` of a layer gives, for the `put` of a layer of the same kind"""
 
 
 class RecurrentLayer(LinearAttentionCacheLayerMixin):
@@ -52,16 +56,22 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
     def end(self) -> None:
         if isinstance(self.rows, torch.Tensor):
             for name, states in self.held.items():
-                states[self.rows] = self._shown(name[0])[name[1]]
+                states[self.rows] = self._shown(name)
 
-    def _shown(self, kind: str) -> dict[int, torch.Tensor]:
+    def _of_kind(self, kind: str) -> dict[int, torch.Tensor | None]:
         return self.conv_states if kind == "conv" else self.recurrent_states
 
     def _show(self, name: Name) -> None:
-        self._shown(name[0])[name[1]] = self.held[name][self.rows]
+        self._of_kind(name[0])[name[1]] = self.held[name][self.rows]
         self.has_previous_state[name[1]] = True
 
-    def lazy_initialization(self, *args, **kwargs) -> None:
+    def _shown(self, name: Name) -> torch.Tensor:
+        """A state that is held, of the rows of the present pass."""
+        state = self._of_kind(name[0])[name[1]]
+        assert state is not None
+        return state
+
+    def lazy_initialization(self, *args: Any, **kwargs: Any) -> None:
         """Each state is allocated by itself."""
 
     def _hold(self, name: Name, state: torch.Tensor) -> None:
@@ -75,30 +85,32 @@ class RecurrentLayer(LinearAttentionCacheLayerMixin):
         for name, states in other.held.items():
             self._hold(name, states[0])
 
-    def update_conv_state(self, conv_states, state_idx=0, conv_kernel_size=None, **kwargs) -> torch.Tensor:
+    def update_conv_state(
+        self, conv_states: torch.Tensor, state_idx: int = 0, conv_kernel_size: int | None = None, **kwargs: Any
+    ) -> torch.Tensor:
         """(B, C, T) inputs of a convolution; returns them behind those that came before, the last of which are kept."""
         width = conv_states.shape[-1] if conv_kernel_size is None else conv_kernel_size
         self._hold(("conv", state_idx), conv_states.new_empty(conv_states.shape[1], width))
-        kept = self.conv_states[state_idx]
+        kept = self._shown(("conv", state_idx))
         if self.record_past:
             self.inputs[state_idx].append(conv_states)
         whole = torch.cat([kept, conv_states], dim=-1)
         kept.copy_(whole[..., -kept.shape[-1] :])
         return whole
 
-    def update_recurrent_state(self, recurrent_states, state_idx=0, **kwargs) -> torch.Tensor:
+    def update_recurrent_state(self, recurrent_states: torch.Tensor, state_idx: int = 0, **kwargs: Any) -> torch.Tensor:
         self._hold(("recurrent", state_idx), recurrent_states[0])
-        return self.recurrent_states[state_idx].copy_(recurrent_states)
+        return self._shown(("recurrent", state_idx)).copy_(recurrent_states)
 
     def move(self, source: int, target: int, length: int) -> None:
         for states in self.held.values():
             states[target] = states[source]
 
-    def take(self, row: int, length: int) -> dict[Name, torch.Tensor]:
+    def take(self, row: int, length: int) -> Part:
         """The row's states, whatever its length."""
         return {name: states[row].clone() for name, states in self.held.items()}
 
-    def put(self, row: int, prefix: dict[Name, torch.Tensor]) -> None:
+    def put(self, row: int, prefix: Part) -> None:
         for name, state in prefix.items():
             self._hold(name, state)
         for name, states in self.held.items():
@@ -167,11 +179,11 @@ class Trail:
         """(rows, saved, ids): the rows that now are shorter than they have been fed, where their states were saved, and
         the ids to be read from there."""
         total = sum(ids_BT.shape[1] for ids_BT in self.fed)
-        rows = [row for row, mark in enumerate(self.marks) if mark and lengths[row] < mark[1] + total]
-        if not rows:
+        marked = [(row, *mark) for row, mark in enumerate(self.marks) if mark and lengths[row] < mark[1] + total]
+        if not marked:
             return [], [], []
-        saved = [self.marks[row][0] for row in rows]
-        counts = [lengths[row] - self.marks[row][1] for row in rows]
+        rows, saved = [row for row, _, _ in marked], [place for _, place, _ in marked]
+        counts = [lengths[row] - length for row, _, length in marked]
         assert min(counts) >= 0, "rows can be rewound to where the last rewind left them, not further"
         ids_BT = torch.cat(self.fed, dim=1)[saved].tolist()
         return rows, saved, [ids[:count] for ids, count in zip(ids_BT, counts, strict=True)]

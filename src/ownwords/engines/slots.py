@@ -15,13 +15,14 @@ Shapes: B rows, T new tokens, S cached positions, H key/value heads, D head size
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from transformers import PretrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
-from ownwords.engines.recurrent import RecurrentLayer, Rows
+from ownwords.engines.recurrent import Part, RecurrentLayer, Rows
 
 CHUNK = 64
 """The cache is read up to the longest row, rounded up to this, so that shapes change seldom."""
@@ -32,6 +33,9 @@ class SlotLayer(CacheLayerMixin):
 
     `begin`, `end`, `move`, `take`, `put` and `bytes_per_slot` are what `SlotCache` asks of any kind of layer.
     """
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, slots: int, capacity: int):
         super().__init__()
@@ -55,7 +59,9 @@ class SlotLayer(CacheLayerMixin):
         self.values = value_states.new_zeros(self.slots, value_states.shape[1], self.capacity, value_states.shape[-1])
         self.is_initialized = True
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.positions_BT is not None
@@ -77,13 +83,13 @@ class SlotLayer(CacheLayerMixin):
             self.keys[target, :, :length] = self.keys[source, :, :length]
             self.values[target, :, :length] = self.values[source, :, :length]
 
-    def take(self, row: int, length: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def take(self, row: int, length: int) -> Part:
         """(H, length, D) keys and values; None of a layer that has none of its own, since it shares another's."""
         if not self.is_initialized:
             return None
         return self.keys[row, :, :length].clone(), self.values[row, :, :length].clone()
 
-    def put(self, row: int, prefix: tuple[torch.Tensor, torch.Tensor] | None) -> None:
+    def put(self, row: int, prefix: Part) -> None:
         if prefix is None:
             return
         keys_HTD, values_HTD = prefix
@@ -97,14 +103,15 @@ class SlotLayer(CacheLayerMixin):
         return (self.keys[0, :, 0].nbytes + self.values[0, :, 0].nbytes) * capacity if self.is_initialized else 0
 
 
-class HybridLayer(RecurrentLayer, SlotLayer):
+class HybridLayer(RecurrentLayer, SlotLayer):  # type: ignore[override]  # `is_croppable` of both
     """A layer that has both, states and keys and values."""
-
-    lazy_initialization = SlotLayer.lazy_initialization
 
     def __init__(self, slots: int, capacity: int):
         SlotLayer.__init__(self, slots, capacity)
         RecurrentLayer.__init__(self, slots)
+
+    def lazy_initialization(self, *args: Any, **kwargs: Any) -> None:
+        SlotLayer.lazy_initialization(self, *args, **kwargs)
 
     def begin(self, rows: Rows, rows_B1: torch.Tensor, positions_BT: torch.Tensor, extent: int) -> None:
         SlotLayer.begin(self, rows, rows_B1, positions_BT, extent)
@@ -114,10 +121,10 @@ class HybridLayer(RecurrentLayer, SlotLayer):
         SlotLayer.move(self, source, target, length)
         RecurrentLayer.move(self, source, target, length)
 
-    def take(self, row: int, length: int) -> tuple:
+    def take(self, row: int, length: int) -> Part:
         return SlotLayer.take(self, row, length), RecurrentLayer.take(self, row, length)
 
-    def put(self, row: int, prefix: tuple) -> None:
+    def put(self, row: int, prefix: Part) -> None:
         SlotLayer.put(self, row, prefix[0])
         RecurrentLayer.put(self, row, prefix[1])
 
@@ -145,10 +152,10 @@ class IndexedLayer(SlotLayer):
         super().move(source, target, length)
         self.index.move(source, target, length)
 
-    def take(self, row: int, length: int) -> tuple:
+    def take(self, row: int, length: int) -> Part:
         return super().take(row, length), self.index.take(row, length)
 
-    def put(self, row: int, prefix: tuple) -> None:
+    def put(self, row: int, prefix: Part) -> None:
         super().put(row, prefix[0])
         self.index.put(row, prefix[1])
 
@@ -180,7 +187,8 @@ class SlotCache(Cache):
         self.kinds, self.capacity = kinds, capacity
         self.rows: torch.Tensor | None = None
         self.starts_B1, self.extent, self.length = torch.zeros(0, 1, dtype=torch.long), 0, 0
-        super().__init__(layers=[make_layer(kind, slots, capacity) for kind in kinds])
+        self.slot_layers = [make_layer(kind, slots, capacity) for kind in kinds]
+        super().__init__(layers=[*self.slot_layers])
 
     def begin(self, positions_BT: torch.Tensor, longest: int) -> None:
         """Say where the next forward pass writes: into the first rows, or those of `rows`.
@@ -194,12 +202,12 @@ class SlotCache(Cache):
         self.length = self.extent - T
         rows = slice(B) if self.rows is None else self.rows
         rows_B1 = torch.arange(B, device=positions_BT.device)[:, None] if self.rows is None else self.rows[:, None]
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.begin(rows, rows_B1, positions_BT, self.extent)
 
     def end(self) -> None:
         """Say that the pass is over."""
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.end()
 
     def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
@@ -209,38 +217,40 @@ class SlotCache(Cache):
         """As if all rows ended where the cache is read to: what models that count keys themselves need."""
         return self.length
 
-    def get_query_offset(self, layer_idx: int = 0) -> torch.Tensor:  # type: ignore[override]
+    def get_query_offset(self, layer_idx: int = 0) -> torch.Tensor:  # type: ignore[override]  # there it is a number
         """starts_B1, the position of each row's first new token; `by_rows` knows what to do with it."""
         return self.starts_B1
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one row over another."""
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.move(source, target, length)
 
-    def take(self, row: int, length: int) -> list:
+    def take(self, row: int, length: int) -> list[Part]:
         """A copy of a row's first `length` positions, per layer what `put` wants."""
-        return [layer.take(row, length) for layer in self.layers]
+        return [layer.take(row, length) for layer in self.slot_layers]
 
-    def put(self, row: int, prefix: list) -> None:
+    def put(self, row: int, prefix: list[Part]) -> None:
         """Write what `take` returned to the start of a row."""
-        for layer, part in zip(self.layers, prefix, strict=True):
+        for layer, part in zip(self.slot_layers, prefix, strict=True):
             layer.put(row, part)
 
     def bytes_per_slot(self, capacity: int) -> int:
-        return sum(layer.bytes_per_slot(capacity) for layer in self.layers)
+        return sum(layer.bytes_per_slot(capacity) for layer in self.slot_layers)
 
 
 def by_rows(make_mask: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
     """`transformers`' maker of masks, for queries that begin at another position in each row: `q_offset` may be the
     starts_B1 of a `SlotCache`. With any other offset it is what it was."""
 
-    def make(*args, **kwargs):
+    def make(*args: Any, **kwargs: Any) -> torch.Tensor | None:
         starts_B1 = kwargs.get("q_offset")
         if isinstance(starts_B1, torch.Tensor) and starts_B1.ndim == 2:
             rule = kwargs["mask_function"]
 
-            def at_the_rows(batch, head, query, key):
+            def at_the_rows(
+                batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
+            ) -> torch.Tensor:
                 return rule(batch, head, query + starts_B1[batch, 0], key)
 
             kwargs |= {"q_offset": 0, "mask_function": at_the_rows, "allow_is_causal_skip": False}
@@ -249,5 +259,5 @@ def by_rows(make_mask: Callable[..., torch.Tensor | None]) -> Callable[..., torc
     return make
 
 
-for name, maker in {"sdpa": sdpa_mask, "eager": eager_mask}.items():
-    AttentionMaskInterface.register(name, by_rows(maker))
+AttentionMaskInterface.register("sdpa", by_rows(sdpa_mask))
+AttentionMaskInterface.register("eager", by_rows(eager_mask))

@@ -7,11 +7,12 @@ windows shorter than the traces that are tried; `FAMILIES` says what an architec
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig, PreTrainedModel
 
-SIZES: dict[str, object] = {
+SIZES: dict[str, Any] = {
     **dict.fromkeys(["vocab_size", "vocab_size_per_layer_input"], 100),
     **dict.fromkeys(["hidden_size", "n_embd", "d_model", "embedding_size", "word_embed_proj_dim"], 32),
     **dict.fromkeys(["num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_blocks"], 4),
@@ -45,7 +46,7 @@ LATENT = dict(num_key_value_heads=4)
 CONV = ["conv", "full_attention"] * 2
 RECURRENT = ["linear_attention", "full_attention"] * 2
 
-FAMILIES: dict[str, dict[str, object]] = {
+FAMILIES: dict[str, dict[str, Any]] = {
     # full attention
     "llama": {}, "qwen2": {}, "qwen3": {}, "gemma": {}, "phi": {}, "stablelm": {}, "granite": {}, "olmo": {},
     "olmo2": {}, "cohere": dict(logit_scale=1.0), "glm": {}, "glm4": {}, "helium": {}, "nemotron": {}, "persimmon": {},

@@ -15,13 +15,13 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ownwords.engines.architecture import check_architecture
-from ownwords.engines.local import Finished, LocalEngine, Request
+from ownwords.engines.decoder import Decoder
+from ownwords.engines.engine import Finished, Request
 from ownwords.engines.slots import layer_kinds
 from ownwords.engines.small import small_model
 from ownwords.engines.stops import Stops
 from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.rsd.gates import Threshold
-from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.shaping import Sampling
 from ownwords.rsd.step import Rules
 
@@ -73,7 +73,7 @@ def try_architecture(name: str) -> Tried:
     plain, ahead = (decode(teacher, student, requests, drafts) for drafts in (0, DRAFTS))
     for one in requests:
         ids = [written[one.key].columns["token_ids"].tolist() for written in (plain, ahead)]
-        assert ids[0] == ids[1], f"{name}: drafts change the tokens of attempt {one.key}"
+        assert ids[0] == ids[1], f"{name}: drafts change the tokens of attempt {one.key[0]}"
     sources = {source for done in ahead.values() for source in done.columns["source"].tolist()}
     assert sources == {TEACHER, STUDENT}, f"{name}: only one of the models writes"
     error = max(recorded_error(teacher, student, one, ahead[one.key]) for one in requests)
@@ -83,16 +83,16 @@ def try_architecture(name: str) -> Tried:
 
 def decode(
     teacher: PreTrainedModel, student: PreTrainedModel, requests: Sequence[Request], drafts: int
-) -> dict[object, Finished]:
-    """Let an engine with fewer slots than requests write all attempts."""
+) -> dict[tuple[str, int], Finished]:
+    """Let a decoder with fewer slots than requests write all attempts."""
     rules = Rules(gate=Threshold(0.01), teacher=Sampling(1.0, 1.0), student=Sampling(1.0, 1.0))
     stops = Stops(frozenset([2, 3]), repetition_window=0)
-    engine = LocalEngine(teacher, student, rules, stops, SLOTS, max(PROMPTS) + BUDGET, draft_length=drafts)
+    decoder = Decoder(teacher, student, rules, stops, SLOTS, max(PROMPTS) + BUDGET, draft_length=drafts)
     waiting, finished = list(requests), {}
-    while waiting or engine.rows:
-        taken, waiting = waiting[: engine.free], waiting[engine.free :]
-        engine.admit(taken)
-        finished.update({done.key: done for done in engine.step()})
+    while waiting or decoder.rows:
+        taken, waiting = waiting[: decoder.free], waiting[decoder.free :]
+        decoder.admit(taken)
+        finished.update({done.key: done for done in decoder.step()})
     return finished
 
 
@@ -111,7 +111,7 @@ def recorded_error(teacher: PreTrainedModel, student: PreTrainedModel, request: 
 def request(key: int, length: int, config: PretrainedConfig) -> Request:
     generator = torch.Generator().manual_seed(key)
     prompt = torch.randint(4, config.get_text_config().vocab_size, (length,), generator=generator).tolist()
-    return Request(key, key, prompt, prompt, attempt_noise(0, str(key), 0, BUDGET))
+    return Request((str(key), 0), key, prompt, prompt, BUDGET)
 
 
 def described(config: PretrainedConfig) -> str:

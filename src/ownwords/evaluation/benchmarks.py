@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 
 from ownwords.answers.choices import LETTERS
+from ownwords.configuration import FieldError
 from ownwords.problems.sources import load_problems
 from ownwords.records.problem import Problem
 
@@ -63,7 +64,17 @@ def read_benchmark(
     benchmark, source = known(spec)
     if benchmark and source == benchmark.spec:
         answer_field = answer_field or benchmark.answer_field
-    problems = load_problems(source, limit=limit, seed=seed, question_field=question_field, answer_field=answer_field)
+    try:
+        problems = load_problems(
+            source,
+            limit=limit,
+            seed=seed,
+            question_field=question_field,
+            answer_field=answer_field,
+            advice="mend them",
+        )
+    except FieldError as error:
+        raise error.renamed(problems="benchmark") from error
     return [shuffle_options(p, seed) for p in problems] if benchmark and benchmark.shuffled else problems
 
 

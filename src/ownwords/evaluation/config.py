@@ -2,116 +2,139 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Annotated, Any
 
 from ownwords.chat.settings import SYSTEM_PROMPT, THINK
-from ownwords.generation.config import ALONE, DTYPES, GenerateConfig, SamplingOptions
+from ownwords.configuration import Config, FieldError, Group
+from ownwords.engines.options import LocalModelOptions
+from ownwords.generation.config import ALONE, GenerateConfig
+from ownwords.generation.options import Checking, MaxTokens, SamplingOptions
 from ownwords.generation.plan import MOST
-from ownwords.numbers import CountOrNone, Deadline, Processes, Seed, check, whole
+from ownwords.numbers import CountOrNone, Seed, check, whole
 
 
-@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
+class Benchmark(Group):
+    """The problems."""
+
+    benchmark: str = "world"
+    """Benchmark: gsm8k, math500, aime24, aime25, amc23, svamp, multiarith, gpqa-diamond, one of these in a file
+    (math500=test.jsonl), or any source of problems, as gym:TASK,size=100."""
+    question_field: str | None = None
+    """Column of the question, if its name does not tell; a.b is field b inside field a."""
+    answer_field: str | None = None
+    """Column of the reference answer, if its name does not tell."""
+    limit: CountOrNone = None
+    """Take only the first N problems."""
+    exclude: Path | None = None
+    """Run directory whose problems are left out, such as the one that the model was trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerBudget(Group):
+    """How long an answer may be."""
+
+    max_tokens: MaxTokens = 1024
+    """Maximum tokens per answer, including the forced opening."""
+    repetition_window: Annotated[int, whole()] = 256
+    """Give up an answer when its last N tokens repeat themselves; 0 never does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPrompting(Group):
+    """What the model reads before it writes."""
+
+    system: str = SYSTEM_PROMPT
+    """System prompt; empty for none."""
+    opening: str | None = None
+    """Forced start of every answer; empty for none. [default: as the model's template opens it, or <think> if its
+    tokenizer has the tags]"""
+    think: tuple[str, str] = THINK
+    """Tags around the thinking: the opening and the closing one."""
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Variables of the chat template, such as --template-kwargs.thinking true."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(Config):
     """Everything that decides an evaluation."""
 
     run: Path
-    """the run directory; an existing one is continued"""
-    benchmark: str = "world"
-    """gsm8k, math500, aime24, aime25, amc23, svamp, multiarith or gpqa-diamond from the hub; the same from a file, as
-    math500=test.jsonl; or whatever --problems of `ownwords generate` takes, as gym:TASK,size=100,seed=7 or
-    world:size=300,seed=1"""
-    question_field: str | None = None
-    """the column of the question, if its name does not tell"""
-    answer_field: str | None = None
-    """the column of the reference answer, if its name does not tell"""
-    limit: CountOrNone = None
-    """take the first N problems only"""
-    exclude: Path | None = None
-    """leave out the problems of this run directory: those whose traces the model was trained on"""
+    """Run directory; an existing run continues."""
+    source: Benchmark = Benchmark()
 
     model: str = "world"
-    """a model folder, a .gguf file, a hub name, or world (the small student that ships with the package)"""
-    model_device: str = "auto"
-    """where the model computes: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one"""
-    model_dtype: DTYPES = "auto"
-    """the type of the weights; auto: the checkpoint's own on a GPU; float32 on a CPU, or bfloat16 for a large
-    model of that type if it is measured to be faster there"""
-
+    """Model: a folder, a .gguf file, a hub name, or world (the small student that ships with the package)."""
     samples: Annotated[int | None, whole(1, MOST)] = None
-    """answers per problem [4, or 1 with --greedy]"""
-    greedy: Annotated[bool, Parameter(negative="")] = False
-    """take the likeliest token always"""
+    """Answers per problem. [default: 4, or 1 with --greedy]"""
+    greedy: bool = False
+    """Always take the likeliest token."""
     sampling: SamplingOptions = SamplingOptions()
-    max_tokens: Annotated[int, whole(2, 10**8)] = 1024
-    """the most tokens of an answer, its forced opening included"""
-    repetition_window: Annotated[int, whole()] = 256
-    """give an answer up when its last N tokens repeat themselves; 0 gives none up for that"""
-    system: str = SYSTEM_PROMPT
-    """the system prompt; empty for none"""
-    opening: str | None = None
-    """forced start of every answer: as the model's template opens it, or <think> and a line break where its tokenizer
-    has the tags; empty for none"""
-    think: tuple[str, str] = THINK
-    """the tags around the thinking, the opening one and the closing one"""
-    template_kwargs: Annotated[dict[str, Any], Parameter(negative="")] = field(default_factory=dict)
-    """variables of the chat template, as --template-kwargs.thinking true"""
-
+    budget: AnswerBudget = AnswerBudget()
+    prompting: AnswerPrompting = field(default_factory=AnswerPrompting)
     seed: Seed = 0
-    """decides the draws, and the problems of a source that takes a seed and is given none"""
-    answer_from: Literal["boxed", "any"] = "boxed"
-    """where the final answer is looked for: the last \\boxed{}, or, in a text without one, any way of saying it"""
-    judge_url: str | None = None
-    """an OpenAI-compatible endpoint whose model is asked where the rules come to no verdict (sends it questions and
-    answers), as http://localhost:8000/v1"""
-    judge_model: str | None = None
-    """the name that the model has at --judge-url"""
-    batch: Annotated[int | Literal["auto"], whole(1, word="auto")] = "auto"
-    """the most answers to decode together; auto for as many as memory holds"""
-    check_workers: Processes = 1
-    """processes that check answers"""
-    check_deadline: Deadline = 5.0
-    """an answer that takes the checker longer gets the verdict timeout; seconds"""
+    """Seed of all draws, and of a benchmark that takes a seed and names none."""
+    checking: Checking = Checking()
+    local: LocalModelOptions = LocalModelOptions()
 
     def __post_init__(self) -> None:
         check(self)
         if self.greedy and (self.samples or 1) > 1:
-            raise ValueError(f"samples is {self.samples} with --greedy, which always answers the same: expected 1")
+            raise FieldError(
+                "samples",
+                "{samples} is {} with {greedy}, which always answers the same: expected 1",
+                self.samples,
+            )
         if self.greedy and self.sampling != SamplingOptions():
-            raise ValueError("--greedy and --sampling exclude each other: give one of them")
-        self.generation().resolved()
+            raise FieldError("greedy", "{greedy} and {sampling} exclude each other: give one of them")
+        self._recorded()
 
-    def generation(self) -> GenerateConfig:
-        """The run that makes the answers: the model writes alone, as --gate never does."""
+    @property
+    def answers(self) -> int:
+        """Answers per problem."""
+        return self.samples or (1 if self.greedy else 4)
+
+    @property
+    def shaped(self) -> SamplingOptions:
+        """How the model's distribution is shaped, nothing left open."""
+        return self._recorded().rules.student_sampling
+
+    def _recorded(self) -> GenerateConfig:
+        """An evaluation is recorded by the names of a generation in which the student writes alone, so that whatever
+        reads a run reads both."""
         sampling = SamplingOptions(temperature=0.0, top_p=1.0, top_k=0) if self.greedy else self.sampling
-        return GenerateConfig(
+        source, prompting = self.source, self.prompting
+        generation = GenerateConfig.of(
             run=self.run,
-            problems=self.benchmark,
-            question_field=self.question_field,
-            answer_field=self.answer_field,
-            limit=self.limit,
+            problems=source.benchmark,
+            question_field=source.question_field,
+            answer_field=source.answer_field,
+            limit=source.limit,
             teacher=ALONE,
             student=self.model,
-            student_device=self.model_device,
-            student_dtype=self.model_dtype,
+            student_device=self.local.model_device,
+            student_dtype=self.local.model_dtype,
+            batch=self.local.batch,
             gate="never",
             student_sampling=sampling,
-            attempts=self.samples or (1 if self.greedy else 4),
-            max_tokens=self.max_tokens,
-            repetition_window=self.repetition_window,
-            system=self.system,
-            opening=self.opening,
-            think=self.think,
-            template_kwargs=self.template_kwargs,
+            attempts=self.answers,
+            max_tokens=self.budget.max_tokens,
+            repetition_window=self.budget.repetition_window,
+            system=prompting.system,
+            opening=prompting.opening,
+            think=prompting.think,
+            template_kwargs=prompting.template_kwargs,
             seed=self.seed,
-            answer_from=self.answer_from,
-            judge_url=self.judge_url,
-            judge_model=self.judge_model,
-            batch=self.batch,
-            check_workers=self.check_workers,
-            check_deadline=self.check_deadline,
         )
+        return replace(generation, checking=self.checking).resolved()
+
+    def flat(self) -> dict[str, Any]:
+        """The record of an evaluation."""
+        return self._recorded().flat()
+
+    @classmethod
+    def free(cls) -> frozenset[str]:
+        """Names in the record that may change between two starts."""
+        return GenerateConfig.free()

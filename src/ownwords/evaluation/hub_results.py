@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
+from ownwords.configuration import FieldError
 from ownwords.evaluation.benchmarks import KNOWN, known
 from ownwords.io.files import write_file
 from ownwords.io.paths import check_output
@@ -16,11 +17,14 @@ from ownwords.io.paths import check_output
 def check_eval_results(path: Path, benchmark: str, overwrite: bool) -> None:
     """Raise ValueError if the scores on `benchmark` could not be written to `path`: to be asked before a long run."""
     if known(benchmark)[0] is None:
-        raise ValueError(
-            f"--eval-results: {benchmark!r} names no data set of the hub, expected one of {', '.join(KNOWN)}; "
-            "a file of one of them is evaluated as NAME=FILE"
+        raise FieldError(
+            "eval_results",
+            "{eval_results}: {} names no data set of the hub, expected one of {}; a file of one of them is evaluated "
+            "as NAME=FILE",
+            repr(benchmark),
+            ", ".join(KNOWN),
         )
-    check_output(path, overwrite, "--eval-results", replace="--overwrite")
+    check_output(path, overwrite, field="eval_results", replace="overwrite")
 
 
 def write_eval_results(path: Path, scores: dict[str, Any]) -> None:

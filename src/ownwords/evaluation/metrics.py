@@ -8,13 +8,6 @@ from fractions import Fraction
 from math import comb
 
 
-def pass_at_k(n: int, correct: int, k: int) -> float:
-    """The probability that at least one of k answers, chosen from n without replacement, is correct: the unbiased
-    estimator of Chen et al., arXiv 2107.03374, section 2.1."""
-    assert 0 <= correct <= n and 1 <= k <= n, (n, correct, k)
-    return 1.0 - comb(n - correct, k) / comb(n, k)
-
-
 def majority_at_k(votes: Sequence[tuple[int, bool]], silent: int, k: int) -> float:
     """The probability that a vote among k answers, chosen without replacement, elects a correct one.
 

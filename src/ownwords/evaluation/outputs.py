@@ -17,7 +17,8 @@ from ownwords.answers.call import Judged, find_in, judged
 from ownwords.answers.checker import Checker
 from ownwords.answers.choices import LETTERS, read_label
 from ownwords.answers.extract import Found
-from ownwords.answers.judge import Judgement
+from ownwords.answers.kind import Judgement, is_kind
+from ownwords.configuration import FieldError
 from ownwords.problems.fields import QUESTION_NAMES, to_problem
 from ownwords.problems.readers import Rows
 from ownwords.records.problem import Problem
@@ -89,7 +90,7 @@ def judge_rows(
             problem, outputs = read_row(where, row, fields, kind)
         except ValueError as error:
             if bad is None:
-                raise ValueError(f"{where}: {error} (--skip-bad-rows leaves such rows out)") from error
+                raise FieldError("outputs", "{}: {} ({skip_bad_rows} leaves such rows out)", where, error) from error
             bad.append(f"{where}: {error}")
             continue
         for number, (output, grade) in enumerate(outputs, 1):
@@ -120,12 +121,12 @@ def read_row(
         rest["question"] = NO_QUESTION
     try:
         problem = to_problem(where, rest, fields.question, reference)
-    except ValueError as error:
-        raise ValueError(str(error).replace("--answer-field", "--reference-field")) from error
+    except FieldError as error:
+        raise error.renamed(answer_field="reference_field") from error
     if not asked:
         problem = replace(problem, question="")
     named = kind or rest.get("kind")
-    if isinstance(named, str) and (named in ("math", "choice") or named.startswith("gym:")):
+    if isinstance(named, str) and is_kind(named):
         problem = replace(problem, kind=named)
     elif problem.kind == "math" and len(problem.answer.strip("()")) == 1 and read_label(problem.answer, LETTERS):
         problem = replace(problem, kind="choice")
@@ -150,9 +151,12 @@ def _grader(row: dict[str, Any], given: str | None, output: str) -> str | None:
 def _grade(field: str, value: Any) -> bool | None:
     said = _verdict(value)
     if said is None and value is not None and value != "":
-        raise ValueError(
-            f"the field {field!r} holds {_shown(value)}, expected a verdict such as true or 0: name another with "
-            "--grader-field, or none with --grader-field ''"
+        raise FieldError(
+            "grader_field",
+            "the field {} holds {}, expected a verdict such as true or 0: name another with {grader_field}, or none "
+            "with {grader_field} ''",
+            repr(field),
+            _shown(value),
         )
     return said
 

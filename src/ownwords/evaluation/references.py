@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ownwords.answers.checker import Checker
-from ownwords.answers.extract import find_answer
+from ownwords.answers.kind import kind_of
 from ownwords.evaluation.spellings import spellings
 from ownwords.records.problem import Problem
 
@@ -31,7 +31,7 @@ def judge_references(problems: Sequence[Problem], checker: Checker) -> list[Refe
     for problem in problems:
         futures = {}
         for spelling in spellings(problem):
-            found = find_answer(f"The answer is \\boxed{{{spelling}}}.", problem.kind, "boxed")
+            found = kind_of(problem.kind).find(f"The answer is \\boxed{{{spelling}}}.", "boxed")
             futures[spelling] = checker.submit(problem, found.answer if found else None)
         asked.append((problem, futures))
     return [

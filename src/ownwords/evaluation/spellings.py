@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from ownwords.answers.choices import LETTERS, option_text, read_letter
 from ownwords.answers.cut import cut, enclosed
+from ownwords.answers.kind import kind_of
 from ownwords.answers.quantity import Quantity, is_percent, read_quantity
 from ownwords.answers.text import is_words, tidy
 from ownwords.records.problem import Problem
@@ -17,12 +18,8 @@ NAME = re.compile(r"[a-zA-Z](?:\([a-z]\))? ?= ?(?P<value>[^=<>]+)")
 
 def spellings(problem: Problem) -> list[str]:
     """What a right answer may look like inside of a box, the reference as it stands first."""
-    if problem.kind == "choice":
-        written = _choice(problem)
-    elif problem.kind.startswith("gym:"):
-        written = iter(())
-    else:
-        written = _mathematics(problem.answer)
+    form = kind_of(problem.kind).form
+    written = _choice(problem) if form == "choice" else _mathematics(problem.answer) if form == "math" else iter(())
     return list(dict.fromkeys([problem.answer, *written]))
 
 
@@ -68,7 +65,7 @@ def _mathematics(reference: str) -> Iterator[str]:
     held = enclosed(bare)
     if held:
         inner = cut(held[1], re.compile(","))
-        opening, closing = (r"\{", r"\}") if held[0] == "{}" else held[0]
+        opening, closing = (r"\{", r"\}") if held[0] == "{}" else (held[0][0], held[0][1])
         yield rf"\left{opening} {', '.join(inner)} \right{closing}"
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ownwords.answers.checker import Checker
-from ownwords.evaluation.metrics import majority_at_k, pass_at_k
+from ownwords.evaluation.metrics import majority_at_k
 from ownwords.evaluation.votes import count_votes
 from ownwords.records.problem import Problem
 from ownwords.traces.store import Store
+from ownwords.traces.summary import pass_at_k
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ownwords.answers.checker import Checker
+from ownwords.answers.kind import kind_of
 from ownwords.records.problem import Problem
 
 
@@ -17,16 +18,16 @@ def count_votes(
 
     Correct answers vote together. Two others agree if the one is judged correct with the other as its reference, and
     whoever agrees with a member of a group belongs to it: 0.5 and 50 vote together if somebody said 50 %. So the
-    groups are the same whatever the order of the answers. Answers to reasoning-gym's tasks agree as texts only: some
-    tasks have many right answers, which no voter could tell to be equally right. An answer that is missing or
-    unparsable is silent.
+    groups are the same whatever the order of the answers. Answers of a kind that has many right ones (as
+    reasoning-gym's tasks) agree as texts only: no voter could tell that two are equally right. An answer that is
+    missing or unparsable is silent.
     """
     voices = [(answer, verdict == "correct") for answer, verdict in answers if answer and verdict != "unparsable"]
     counted = Counter(voices)
-    by_text = problem.kind.startswith("gym:")
+    by_text = kind_of(problem.kind).many_right
     groups: list[list[tuple[str, bool]]] = []
     for voice in sorted(counted):
-        joined, apart = [voice], []
+        joined, apart = [voice], list[list[tuple[str, bool]]]()
         for group in groups:
             agrees = not by_text and any(_agree(problem, one, voice, checker) for one in group)
             joined, apart = (joined + group, apart) if agrees else (joined, [*apart, group])

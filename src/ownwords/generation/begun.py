@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from ownwords.generation.config import GenerateConfig
-from ownwords.traces.store import Store
+from ownwords.engines.options import LocalOptions
+from ownwords.traces.store import Store, is_run
 
 
-def as_begun(config: GenerateConfig) -> GenerateConfig:
+def as_begun(options: LocalOptions, run: Path) -> LocalOptions:
     """The same with the types of weights that the run directory was begun with, if there is one and none are given."""
-    if not (config.run / "traces.sqlite").is_file():
-        return config
-    with Store.read(config.run) as store:
+    if not is_run(run):
+        return options
+    with Store.read(run) as store:
         begun = {name: store.config.get(name, "auto") for name in ("teacher_dtype", "student_dtype")}
-    return replace(config, **{name: dtype for name, dtype in begun.items() if getattr(config, name) == "auto"})
+    return replace(options, **{name: dtype for name, dtype in begun.items() if getattr(options, name) == "auto"})

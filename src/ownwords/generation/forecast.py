@@ -120,12 +120,6 @@ def solved_share(solved: float, n: int, problems: int) -> Interval:
     return Interval(solved / n, float(low), float(high))
 
 
-def chance_of_one(correct: int, made: int, attempts: int) -> float:
-    """The probability that `attempts` of `made` attempts, drawn without replacement, hold one of the `correct` ones
-    (pass@k without bias, arXiv 2107.03374 section 2.1)."""
-    return 1 - math.comb(made - correct, attempts) / math.comb(made, attempts)
-
-
 def block_costs(arms: Sequence[Arm]) -> tuple[np.ndarray, float, int]:
     """(costs_4, sd, degrees of freedom): the time that the machine takes as a sum of four, and the standard deviation
     of the logarithm of its speed in another stretch of time.

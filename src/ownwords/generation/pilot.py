@@ -10,16 +10,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ownwords.configuration import given
+from ownwords.engines.engine import Pair
 from ownwords.generation.config import GenerateConfig
-from ownwords.generation.forecast import Arm, Forecast, Outcome, chance_of_one, forecast, suggest
+from ownwords.generation.forecast import Arm, Forecast, Outcome, forecast, suggest
+from ownwords.generation.prepare import Prepared, prepare
 from ownwords.generation.progress import Progress
-from ownwords.generation.run import Prepared, generate, prepare
+from ownwords.generation.run import generate
 from ownwords.io.files import write_file
 from ownwords.io.paths import check_folder
 from ownwords.records.problem import Problem
@@ -27,7 +31,7 @@ from ownwords.rsd.gates import parse_gate
 from ownwords.traces import fit
 from ownwords.traces.soft import Overlap
 from ownwords.traces.store import Store
-from ownwords.traces.summary import Summary, summarise
+from ownwords.traces.summary import Summary, pass_at_k, summarise
 
 GATES = ("threshold:0.03", "threshold:0.01", "threshold:0.003")
 PROBLEMS = 20
@@ -39,8 +43,10 @@ TOP = 16
 class Pilot:
     """All of it, gate by gate."""
 
-    prepared: Prepared
+    prepared: Prepared[GenerateConfig]
     """the whole run"""
+    slots: int
+    """attempts that are written at once"""
     arms: list[Arm]
     summaries: list[Summary]
     overlaps: list[Overlap | None]
@@ -68,17 +74,18 @@ def run_pilot(
     gates = list(dict.fromkeys(str(parse_gate(gate)) for gate in gates))
     if size < 2:
         raise ValueError(f"{size} problems, expected at least 2: an interval needs to see how problems differ")
-    check_folder(config.run, "--run")
+    check_folder(config.run, field="run")
     if config.run.exists():
         raise ValueError(f"{config.run} exists already: a pilot is timed and so starts anew, name another --run")
     prepared = prepare(config)
     if len(prepared.problems) < 2:
-        raise ValueError(f"{config.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
+        raise ValueError(f"{config.source.problems} gives {len(prepared.problems)} problem, a pilot needs at least 2")
     sample = random.Random(config.seed).sample(prepared.problems, min(size, len(prepared.problems)))
+    slots = prepared.engine.describe().slots
     arms, summaries, overlaps = [], [], []
     for gate in gates:
         arm = with_gate(prepared, gate, sample)
-        clock = Clock(lambda progress, gate=gate: tell(gate, progress))
+        clock = Clock(partial(tell, gate))
         if not generate(arm, clock):
             return None
         summary, measured = measure(arm, prepared.config, clock.blocks)
@@ -86,27 +93,31 @@ def run_pilot(
         summaries.append(summary)
         overlaps.append(overlap(arm))
     busy = contention()
-    forecasts = [forecast(arm, arms, len(prepared.problems), prepared.slots, busy) for arm in arms]
+    forecasts = [forecast(arm, arms, len(prepared.problems), slots, busy) for arm in arms]
     told = fitting(prepared, [prepared.config.run / folder_of(gate) for gate in gates])
-    pilot = Pilot(prepared, arms, summaries, overlaps, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
+    pilot = Pilot(prepared, slots, arms, summaries, overlaps, forecasts, suggest(arms).gate, peak_bytes(), busy, told)
     write(pilot, config.run / "pilot.json")
     return pilot
 
 
-def with_gate(prepared: Prepared, gate: str, sample: list[Problem]) -> Prepared:
+def with_gate(prepared: Prepared[GenerateConfig], gate: str, sample: list[Problem]) -> Prepared[GenerateConfig]:
     """The run's own preparation for one gate and the pilot's problems."""
-    attempts = prepared.config.attempts
+    attempts, writer = prepared.config.budget.attempts, prepared.job.writer
     if scales(prepared.config):
-        attempts = max(attempts, -(-prepared.slots // len(sample)))
+        attempts = max(attempts, -(-prepared.engine.describe().slots // len(sample)))
     folder = prepared.config.run / folder_of(gate)
-    top = prepared.config.soft_targets or min(TOP, len(prepared.student.tokenizer))
-    config = replace(prepared.config, run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
+    top = prepared.config.soft_targets or min(TOP, len(writer.student.tokenizer))
+    config = prepared.config.changed(run=folder, gate=gate, attempts=attempts, soft_targets=top).resolved()
+    if isinstance(writer, Pair):
+        writer = replace(writer, gate=parse_gate(gate))
+    job = replace(prepared.job, writer=writer, max_fallback=config.budget.max_fallback, soft_targets=top)
     return replace(
         prepared,
         config=config,
         problems=sample,
-        rules=replace(prepared.rules, gate=parse_gate(gate), soft_targets=top),
-        stops=replace(prepared.stops, max_fallback=config.max_fallback),
+        owed=replace(prepared.owed, attempts=attempts),
+        job=job,
+        engine=prepared.engine.again(job),
     )
 
 
@@ -114,9 +125,10 @@ def folder_of(gate: str) -> str:
     return gate.replace(":", "-")
 
 
-def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
+def fitting(prepared: Prepared[GenerateConfig], runs: Sequence[Path]) -> list[str]:
     """Mean probability that each model gives to closing the thinking and to ending the turn, where traces did so."""
-    marks = fit.marks(prepared.student.tokenizer, prepared.config.think)
+    writer = prepared.job.writer
+    marks = fit.marks(writer.student.tokenizer, prepared.config.prompting.think)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in marks}
     attempts = 0
     for run in runs:
@@ -126,13 +138,13 @@ def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
                 for name, mark in marks.items():
                     at = fit.place(name, mark, trace.token_ids)
                     if at is not None:
-                        found[name].append((trace.teacher_logprob[at], trace.student_logprob[at]))
+                        found[name].append((trace.column("teacher_logprob")[at], trace.column("student_logprob")[at]))
     lines = []
     for name, pairs in found.items():
-        teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist() if pairs else (None, None)
         if pairs:
-            of = {"teacher": teacher, "student": student} if prepared.teacher else {"student": student}
-            if name == fit.CLOSING and len(prepared.alignment.to_teacher(marks[name])) > 1:
+            teacher, student = np.exp(np.array(pairs)).mean(axis=0).tolist()
+            of = {"teacher": teacher, "student": student} if isinstance(writer, Pair) else {"student": student}
+            if name == fit.CLOSING and len(writer.alignment.to_teacher(marks[name])) > 1:
                 of.pop("teacher", None)  # it spells the tag, and has no one token for it
             lines.append(fit.remark(name, len(pairs), of))
         elif name == fit.END:
@@ -145,7 +157,9 @@ def fitting(prepared: Prepared, runs: Sequence[Path]) -> list[str]:
 
 def scales(config: GenerateConfig) -> bool:
     """Every problem gets the same number of attempts, so that more of them say the same as fewer."""
-    return not config.until_correct and not (config.privileged and config.privileged_when == "unsolved")
+    return not config.budget.until_correct and not (
+        config.prompting.privileged and config.prompting.privileged_when == "unsolved"
+    )
 
 
 class Clock:
@@ -175,7 +189,7 @@ class Clock:
         return np.array(self.rows)
 
 
-def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tuple[Summary, Arm]:
+def measure(arm: Prepared[GenerateConfig], whole: GenerateConfig, blocks_I5: np.ndarray) -> tuple[Summary, Arm]:
     """What has been made with one gate."""
     outcomes, lengths = [], []
     with Store.read(arm.config.run) as store:
@@ -185,20 +199,20 @@ def measure(arm: Prepared, whole: GenerateConfig, blocks_I5: np.ndarray) -> tupl
             made, tokens, correct = len(attempts), sum(n for n, _ in attempts), sum(right for _, right in attempts)
             lengths += [n for n, _ in attempts]
             if scales(whole):
-                k = whole.attempts
-                outcomes.append(Outcome(tokens * k / made, k, chance_of_one(correct, made, k)))
+                k = whole.budget.attempts
+                outcomes.append(Outcome(tokens * k / made, k, pass_at_k(made, correct, k)))
             else:
                 outcomes.append(Outcome(tokens, made, float(correct > 0)))
     arrays = (np.array(lengths), blocks_I5)
-    return summary, Arm(arm.config.gate, outcomes, *arrays, summary.acceptance, summary.pass_mass)
+    return summary, Arm(given(arm.config.rules.gate), outcomes, *arrays, summary.acceptance, summary.pass_mass)
 
 
-def overlap(arm: Prepared) -> Overlap | None:
+def overlap(arm: Prepared[GenerateConfig]) -> Overlap | None:
     """What both models' likeliest ids have in common in the traces of one gate."""
-    if arm.teacher is None:
+    if not isinstance(arm.job.writer, Pair):
         return None
     with Store.read(arm.config.run) as store:
-        return Overlap.of(store.traces(soft=True), arm.rules.soft_targets)
+        return Overlap.of(store.traces(soft=True), arm.job.soft_targets)
 
 
 def peak_bytes() -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 from ownwords.records.problem import Problem
@@ -27,28 +28,34 @@ def shown_at(attempt: int) -> str:
     return next((shown for shown, first in PRIVILEGED.items() if first <= attempt < first + MOST), "")
 
 
+@dataclass(frozen=True)
+class Owed:
+    """The attempts that a problem gets."""
+
+    attempts: int
+    until_correct: int | None = None
+    """instead of a fixed number: until this many are correct"""
+    max_attempts: int = 16
+    """with `until_correct`"""
+    first: int = 0
+    """the number of the first one"""
+    rescue: int | None = None
+    """if a problem has all of them and none is correct: as many again, numbered from here"""
+
+    @property
+    def most(self) -> int:
+        """Attempts at a problem, those of the rescue left out."""
+        return self.max_attempts if self.until_correct else self.attempts
+
+
 class Plan:
-    """Hands out (problem, attempt) pairs and is told the verdicts. `done` holds what earlier starts have stored.
+    """Hands out (problem, attempt) pairs and is told the verdicts. `done` holds what earlier starts have stored."""
 
-    Attempts are numbered from `first`. Where a problem has them all and none is correct, it gets as many again from
-    `rescue` on, if that is given.
-    """
-
-    def __init__(
-        self,
-        problems: Iterable[Problem],
-        done: dict[str, dict[int, str]],
-        attempts: int,
-        until_correct: int | None = None,
-        max_attempts: int = 16,
-        first: int = 0,
-        rescue: int | None = None,
-    ):
+    def __init__(self, problems: Iterable[Problem], done: dict[str, dict[int, str]], owed: Owed):
         self.problems = {p.id: p for p in problems}
-        self.until_correct = until_correct
-        most = max_attempts if until_correct else attempts
-        self.plain = range(first, first + most)
-        self.rescue = range(0) if rescue is None else range(rescue, rescue + most)
+        self.until_correct = owed.until_correct
+        self.plain = range(owed.first, owed.first + owed.most)
+        self.rescue = range(0) if owed.rescue is None else range(owed.rescue, owed.rescue + owed.most)
         self.verdicts = {i: dict(done.get(i, {})) for i in self.problems}
         self.in_flight: dict[str, set[int]] = {i: set() for i in self.problems}
         self._waiting = deque(i for i in self.problems if self._owed(i))

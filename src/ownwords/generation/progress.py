@@ -15,26 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ownwords.engines.engine import InFlight
 from ownwords.rsd.columns import STUDENT, TEACHER
 
 GRID = 512
 """places at which the longest of several attempts is reckoned with"""
 NIL = 1e-6
 """a share of attempts that is none"""
-
-
-@dataclass(frozen=True)
-class InFlight:
-    """What an attempt has written so far; views of the engine's own columns, which are not to be kept."""
-
-    key: tuple[str, int]
-    """problem id and number of the attempt"""
-    token_ids: np.ndarray
-    source: np.ndarray
-
-    def by(self, source: int) -> int:
-        """Tokens that came from there."""
-        return int(np.count_nonzero(self.source == source))
 
 
 @dataclass

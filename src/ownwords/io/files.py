@@ -14,12 +14,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from ownwords.configuration import FieldError
 from ownwords.io.paths import temporary
 
 try:
     import fcntl
 except ImportError:  # Windows: nothing refuses a second writer there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_SAID = re.compile(
@@ -119,8 +120,9 @@ def undone(paths: Sequence[Path], kept: Callable[[], bool]) -> Iterator[None]:
 
 
 @contextmanager
-def locked(run_dir: Path, option: str = "--run") -> Iterator[None]:
-    """Hold `run_dir/lock` for this process. The kernel gives it back if we die. `option`: what names the directory.
+def locked(run_dir: Path, *, field: str = "run") -> Iterator[None]:
+    """Hold `run_dir/lock` for this process. The kernel gives it back if we die. `field`: what names
+    the directory.
 
     A POSIX record lock and not `flock`: a forked worker that outlives its killed parent would inherit the latter, and
     the run could not go on. The price: it keeps out other processes only, not a second `Store` in this one.
@@ -131,7 +133,7 @@ def locked(run_dir: Path, option: str = "--run") -> Iterator[None]:
     made = not os.path.lexists(path)
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _take(lock, run_dir, option)
+        _take(lock, run_dir, field)
         yield
     except BaseException:
         if made and [*run_dir.iterdir()] == [path]:
@@ -141,20 +143,21 @@ def locked(run_dir: Path, option: str = "--run") -> Iterator[None]:
         os.close(lock)
 
 
-def _take(lock: int, run_dir: Path, option: str) -> None:
+def _take(lock: int, run_dir: Path, field: str) -> None:
     holder = os.read(lock, 200).decode(errors="replace").strip()
     if holder and not holder.startswith("process "):
-        raise ValueError(f"{run_dir / 'lock'} is no lock of ownwords: name another {option}, or move that file away")
+        message = f"{{}} is no lock of ownwords: name another {{{field}}}, or move that file away"
+        raise FieldError(field, message, run_dir / "lock")
     if fcntl is not None:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
-            raise ValueError(
-                f"{run_dir} is being written by another process ({holder}): wait until it ends, "
-                f"or name another {option}"
-            ) from None
+            message = (
+                f"{{}} is being written by another process ({{}}): wait until it ends, or name another {{{field}}}"
+            )
+            raise FieldError(field, message, run_dir, holder) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 

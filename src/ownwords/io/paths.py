@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ownwords.configuration import FieldError
+
 TEMPORARY = re.compile(r"\.ownwords-[0-9a-f]{16}\.tmp")
 
 
@@ -65,26 +67,29 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
     return found
 
 
-def check_output(path: Path, overwrite: bool = False, option: str = "--out", replace: str | None = None) -> None:
-    """Raise ValueError unless a file can be written at `path`: to be asked before long work. `option`: what names the
-    file; `replace`: the option that would allow to replace it, if there is one."""
+def check_output(path: Path, overwrite: bool = False, *, field: str = "out", replace: str | None = None) -> None:
+    """Raise FieldError unless a file can be written at `path`: to be asked before long work. `field`: the option that
+    names the file; `replace`: the option that would allow to replace it, if there is one."""
     with suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(path)
         if path.exists() and not path.is_file():
-            raise ValueError(f"{path} exists already and is {_kind(path)}: name another {option}")
+            raise FieldError(field, f"{{}} exists already and is {{}}: name another {{{field}}}", path, _kind(path))
         if not overwrite:
-            way = f"set {replace}" if replace else "remove it"
-            raise ValueError(f"{path} exists already: name another {option}, or {way}")
-    _check_parent(path, option)
+            way = f"set {{{replace}}}" if replace else "remove it"
+            raise FieldError(field, f"{{}} exists already: name another {{{field}}}, or {way}", path)
+    _check_parent(path, field)
 
 
-def check_folder(path: Path, option: str = "--out") -> None:
-    """Raise ValueError unless files can be written into a directory `path`, made or to be made."""
+def check_folder(path: Path, *, field: str = "out") -> None:
+    """Raise FieldError unless files can be written into a directory `path`, made or to be made. `field`: the option
+    that names it."""
     with suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(path)
         if not path.is_dir():
-            raise ValueError(f"{path} is {_kind(path)}, expected a directory to write to: name another {option}")
-    _check_parent(path / "file", option)
+            raise FieldError(
+                field, f"{{}} is {{}}, expected a directory to write to: name another {{{field}}}", path, _kind(path)
+            )
+    _check_parent(path / "file", field)
 
 
 def held(folder: Path, names: Sequence[str]) -> list[str]:
@@ -98,13 +103,14 @@ def foreign(folder: Path, ours: Sequence[str] = ()) -> list[str]:
     return [name for name in names if name not in ("lock", *ours) and not TEMPORARY.fullmatch(name)]
 
 
-def _check_parent(path: Path, option: str) -> None:
+def _check_parent(path: Path, field: str) -> None:
     there = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not there.is_dir():
-        raise ValueError(f"{there} is {_kind(there)}, expected a directory to write to: name another {option}")
+        message = f"{{}} is {{}}, expected a directory to write to: name another {{{field}}}"
+        raise FieldError(field, message, there, _kind(there))
     if not os.access(there, os.W_OK | os.X_OK):
         why = "on a read-only disk" if os.statvfs(there).f_flag & os.ST_RDONLY else "not yours to write to"
-        raise ValueError(f"{there} is {why}: name another {option}")
+        raise FieldError(field, f"{{}} is {why}: name another {{{field}}}", there)
 
 
 def _kind(path: Path) -> str:

@@ -13,6 +13,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what a batch system sends"""
@@ -72,7 +76,7 @@ def stop_hearing(code: int) -> None:
     """All is said. Where all is done too, a signal comes too late; else the next one ends the process at once, with the
     exit code that it has, and what is still being put away need not be."""
 
-    def end(number, frame):
+    def end(number: int, frame: FrameType | None) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
@@ -89,7 +93,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
 
-    def note(number, frame):
+    def note(number: int, frame: FrameType | None) -> None:
         if seen:
             raise KeyboardInterrupt
         seen.append(number)
@@ -108,7 +112,7 @@ class Outlet(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data) -> int | None:  # type: ignore[override]
+    def write(self, data: ReadableBuffer) -> int:
         if self.failure is None:
             try:
                 return super().write(data)

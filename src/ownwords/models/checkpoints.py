@@ -126,7 +126,7 @@ def _find(path: str, name: str) -> Path | None:
         found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
     except (OSError, ValueError):  # no such model: whoever loads it says so
         return None
-    return found and Path(found)
+    return Path(found) if found else None
 
 
 def _object(path: str, name: str, what: str) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ def choose(dtype: str, config: PreTrainedConfig, device: torch.device) -> Choice
     return decide(own, native, weights, seconds_of(*shapes))
 
 
-def decide(own: torch.dtype | None, native: bool, weights: int, seconds: dict[torch.dtype, float]) -> Choice:
+def decide(own: torch.dtype | str | None, native: bool, weights: int, seconds: dict[torch.dtype, float]) -> Choice:
     """On a CPU, by the checkpoint's own type, by whether the processor has instructions for bfloat16, by the number of
     weights, and by what the products took in both types; empty where they were not measured."""
     if own != torch.bfloat16 or not native or weights < LEAST or not seconds:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -82,7 +82,7 @@ def converted(path: str, what: str) -> Path:
         raise ValueError(
             f"{what} is a GGUF file, which takes the package {missing.name} to read: pip install 'ownwords[gguf]'"
         ) from missing
-    check_folder(copies, "OWNWORDS_CACHE")
+    check_folder(copies, field="OWNWORDS_CACHE")
     copies.mkdir(parents=True, exist_ok=True)
     with _alone(copies / "lock"):
         if _whole(copy):  # another process made it while we waited
@@ -247,7 +247,8 @@ def end_ids(tokenizer: PreTrainedTokenizerFast, metadata: dict[str, Any]) -> lis
     written = [i for token, i in control.items() if ENDS.fullmatch(token)]
     with suppress(Exception):  # a template is a program of others, and fails as it likes
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "said"}]
-        after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition("said")[2].lstrip()
+        text = cast(str, tokenizer.apply_chat_template(turns, tokenize=False))
+        after = text.rpartition("said")[2].lstrip()
         written += [i for token, i in control.items() if after.startswith(token)]
     return sorted({i for i in [*named, *written] if i is not None})
 

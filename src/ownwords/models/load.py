@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.configuration import FieldError
 from ownwords.models import gguf
 from ownwords.models.checkpoints import base_of, check_files, fingerprint
 from ownwords.models.dtypes import choose, name_of
+from ownwords.models.in_memory import weights_fingerprint
 
 SHOWN = 3
 """names in a message, of however many there are"""
@@ -45,6 +47,18 @@ def model_path(name: str, role: str) -> str:
     return str(gguf.converted(name, f"the {role} {name!r}")) if gguf.is_gguf(name) else name
 
 
+def known_path(name: str, role: str) -> str:
+    """The folder or hub name of a model's configuration, that of its base if it is an adapter, once its files have
+    been looked at. Raises ValueError in one line if they are not those of a model that may be loaded."""
+    what, path = f"the {role} {name!r}", model_path(name, role)
+    if base := base_of(path, what):
+        what, path = f"{base!r}, the model of {what},", model_path(base, role)
+    if base and base_of(path, what):
+        raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
+    check_files(path, what)
+    return path
+
+
 def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     """Load a causal LM, or an adapter with its model, for inference. Only safetensors are read and no code of a model
     folder is run. Tensors that the files hold and the model has no place for are told in a warning.
@@ -53,27 +67,37 @@ def load(name: str, role: str, device: str, dtype: str) -> Loaded:
     with itself, or not finite.
     """
     what, where = f"the {role} {name!r}", _device(device, role)
+    known_path(name, role)
     path = model_path(name, role)
     if base := base_of(path, what):
         model, identity, why = _load_weights(base, role, f"{base!r}, the model of {what},", dtype, where)
-        with _one_line(what):
+        with one_line(what):
             info = model.load_adapter(path).to_dict()
         _complete(info, what)
         identity = fingerprint(path, identity)
     else:
         model, identity, why = _load_weights(name, role, what, dtype, where)
     tokenizer = load_tokenizer(name, role)
-    with _one_line(what):
-        model = model.to(where).eval()
+    with one_line(what):
+        model = model.to(where).eval()  # type: ignore[arg-type]  # its wrapper loses `self`
     _check_numbers(model, what)
     _check_ids(model, tokenizer, what)
     return Loaded(model, tokenizer, identity, why)
 
 
+def adopt(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, role: str) -> Loaded:
+    """A model that is in memory already, and stays where it is; it is set to evaluation. Raises ValueError in one line
+    if model and tokenizer do not fit together, or a weight is not finite."""
+    what, model = f"the {role} in memory", model.eval()
+    _check_numbers(model, what)
+    _check_ids(model, tokenizer, what)
+    return Loaded(model, tokenizer, weights_fingerprint(model, tokenizer))
+
+
 def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model alone. Raises ValueError in one line where it cannot be loaded or writes nothing."""
     what, path = f"the tokenizer of the {role} {name!r}", model_path(name, role)
-    with _one_line(what):
+    with one_line(what):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         tokenizer.name_or_path = name
         written = tokenizer("What is 3 + 4?")["input_ids"]
@@ -85,10 +109,7 @@ def load_tokenizer(name: str, role: str) -> PreTrainedTokenizerBase:
 def _load_weights(name: str, role: str, what: str, dtype: str, where: torch.device) -> tuple[PreTrainedModel, str, str]:
     """A model, complete, its fingerprint, and why it has its type."""
     path = model_path(name, role)
-    if base_of(path, what):
-        raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
-    check_files(path, what)
-    with _one_line(what):
+    with one_line(what):
         choice = choose(dtype, AutoConfig.from_pretrained(path, trust_remote_code=False), where)
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
@@ -127,7 +148,7 @@ def _check_numbers(model: PreTrainedModel, what: str) -> None:
     if bad:
         dtype = str(wide[bad[0]].dtype).removeprefix("torch.")
         raise ValueError(f"{what} has NaN or infinite numbers in {_named(bad)}, read as {dtype}: expected finite ones")
-    with torch.inference_mode(), _one_line(what):
+    with torch.inference_mode(), one_line(what):
         logits_BTV = model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False).logits
     if not logits_BTV.isfinite().all():
         raise ValueError(f"{what} gives logits that are not finite: are its weights whole?")
@@ -135,8 +156,8 @@ def _check_numbers(model: PreTrainedModel, what: str) -> None:
 
 def _check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
     """Raise ValueError if the tokenizer has ids that the model has no row for."""
-    sides = [side for side in (model.get_input_embeddings(), model.get_output_embeddings()) if side is not None]
-    rows = min(side.weight.shape[0] for side in sides)
+    sides: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    rows = min(side.weight.shape[0] for side in sides if side is not None)
     beyond = {token: id_ for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
     if beyond:
         raise ValueError(
@@ -149,14 +170,16 @@ def _device(device: str, role: str) -> torch.device:
     try:
         where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     except RuntimeError as error:
-        raise ValueError(f"--{role}-device is {device!r}, expected auto, cpu, cuda or cuda:1") from error
+        message = f"{{{role}_device}} is {{}}, expected auto, cpu, cuda or cuda:1"
+        raise FieldError(f"{role}_device", message, repr(device)) from error
     if where.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--{role}-device is {device}, but this machine shows no GPU to torch: use cpu or auto")
+        message = f"{{{role}_device}} is {{}}, but this machine shows no GPU to torch: use cpu or auto"
+        raise FieldError(f"{role}_device", message, device)
     return where
 
 
 @contextmanager
-def _one_line(what: str) -> Iterator[None]:
+def one_line(what: str) -> Iterator[None]:
     """Turn whatever the files of others make the libraries raise into one line."""
     try:
         yield

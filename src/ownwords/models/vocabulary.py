@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 LEAST_SHARED = 0.95
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        return cls(tokenizer, model.get_output_embeddings().weight.shape[0], tuple(end_ids(model, tokenizer)))
+        return cls(tokenizer, model.get_output_embeddings().weight.shape[0], _ends(model, tokenizer))
 
     @property
     def end_id(self) -> int:
@@ -62,20 +62,20 @@ class Alignment:
 
     def to_teacher(self, student_id: int) -> tuple[int, ...]:
         """What the teacher's context gets when the student's context gets this token."""
-        if self.teacher_of_V is None:
+        if self._teacher_of is None:
             return (student_id,)
         teacher_id = self._teacher_of[student_id]
         return self.spellings[student_id] if teacher_id == NOT_THERE else (teacher_id,)
 
     @cached_property
-    def _teacher_of(self) -> list[int]:
-        return self.teacher_of_V.tolist()
+    def _teacher_of(self) -> list[int] | None:
+        return None if self.teacher_of_V is None else self.teacher_of_V.tolist()
 
     @property
     def products(self) -> dict[int, tuple[int, ...]]:
         """student-only id -> its pieces as *student* ids, two or more, where the student has all of them: the ids
         whose probability under the teacher is a product along the pieces."""
-        if self.teacher_of_V is None:
+        if self._teacher_of is None:
             return {}
         student_of = {t: s for s, t in enumerate(self._teacher_of) if t != NOT_THERE}
         return {
@@ -86,8 +86,11 @@ class Alignment:
 
     def to(self, device: torch.device) -> Alignment:
         """The same with its tensors on `device`."""
-        moved = {name: getattr(self, name) for name in ("teacher_of_V", "known_V")}
-        return replace(self, **{name: t if t is None else t.to(device) for name, t in moved.items()})
+
+        def moved(table_V: torch.Tensor | None) -> torch.Tensor | None:
+            return None if table_V is None else table_V.to(device)
+
+        return replace(self, teacher_of_V=moved(self.teacher_of_V), known_V=moved(self.known_V))
 
 
 def align(teacher: Vocabulary, student: Vocabulary) -> Alignment:
@@ -216,14 +219,18 @@ def _too_different(teacher_of: dict[int, int], alone: list[int], theirs: dict[st
     )
 
 
-def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """All ids that end a turn for this model: the tokenizer's and those of its generation config."""
-    configured = model.generation_config.eos_token_id
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    return tuple(end_ids(str(model.name_or_path), model.generation_config, tokenizer))
+
+
+def end_ids(name: str, generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """All ids that end a turn for the model of this name: its tokenizer's, and those of its generation config."""
+    configured = generation.eos_token_id
     listed = [configured] if isinstance(configured, int) else list(configured or [])
     ids = sorted({*listed, tokenizer.eos_token_id} - {None})
     if not ids:
         raise ValueError(
-            f"{model.name_or_path} names no end-of-turn token: expected eos_token in its tokenizer_config.json "
+            f"{name} names no end-of-turn token: expected eos_token in its tokenizer_config.json "
             "or eos_token_id in its generation_config.json"
         )
     return ids

@@ -14,6 +14,7 @@ from typing import Any
 
 from ownwords.answers.choices import LETTERS
 from ownwords.answers.extract import last_boxed
+from ownwords.configuration import FieldError
 from ownwords.problems.alternatives import INDEX_NAMES, key_place, read_options
 from ownwords.problems.lettered import choice_within
 from ownwords.records.problem import Problem
@@ -106,14 +107,13 @@ def _reference(answer: Any) -> tuple[str, str]:
 def _key(row: dict[str, Any], what: str, given: str | None, names: tuple[str, ...]) -> str:
     if given is not None:
         if _get(row, given, missing := object()) is missing:
-            raise ValueError(f"no field {given!r}, which --{what}-field names, the fields are {_fields(row)}")
+            message = f"no field {{}}, which {{{what}_field}} names, the fields are {{}}"
+            raise FieldError(f"{what}_field", message, repr(given), _fields(row))
         return given
     if found := _find(row, names):
         return found
-    raise ValueError(
-        f"no field for the {what} (such as {', '.join(names[:3])}), the fields are {_fields(row)}: "
-        f"name it with --{what}-field"
-    )
+    message = f"no field for the {what} (such as {{}}), the fields are {{}}: name it with {{{what}_field}}"
+    raise FieldError(f"{what}_field", message, ", ".join(names[:3]), _fields(row))
 
 
 def _find(row: dict[str, Any], names: tuple[str, ...]) -> str | None:

@@ -1,4 +1,4 @@
-"""Problems of reasoning-gym tasks, and the held-out problems of the small world."""
+"""Problems of reasoning-gym tasks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import difflib
 import json
 from typing import Any
 
-import yaml
-
 from ownwords.answers.judge import judge
-from ownwords.problems.spec import split_spec
+from ownwords.problems.spec import read_settings
 from ownwords.records.problem import Problem
 
 
@@ -22,16 +20,12 @@ def reasoning_gym() -> Any:
     return reasoning_gym
 
 
-SPLITS = ("practice", "test")
-"""of the small world's held-out problems"""
-
-
-def gym_problems(spec: str, seed: int) -> list[Problem]:
+def gym_problems(spec: str, limit: int | None, seed: int) -> list[Problem]:
     """`TASK,size=100,seed=7,max_terms=4,...`: a reasoning-gym task and any of its settings (size 100, the given seed).
 
     A question that recurs counts once. Raises ValueError for an unknown task or setting, naming the nearest.
     """
-    name, settings = _settings(f"gym:{spec}", spec)
+    name, settings = read_settings(f"gym:{spec}", spec)
     gym = reasoning_gym()
     from reasoning_gym.factory import DATASETS
 
@@ -64,34 +58,6 @@ def gym_problems(spec: str, seed: int) -> list[Problem]:
     return list({problem.id: problem for problem in reversed(problems)}.values())[::-1]
 
 
-def world_problems(spec: str, seed: int) -> list[Problem]:
-    """`size=300,seed=7,split=test`: distinct problems that no training document of the small world shows, its task
-    families in turn. The splits `practice` and `test` are halves of them that share no question, whatever their seeds:
-    one to make traces of, the other to measure on; without one, both."""
-    from ownwords.world.tasks import FAMILIES, items
-
-    _, settings = _settings(f"world:{spec}", f"world,{spec}" if spec else "world")
-    if unknown := sorted(set(settings) - {"size", "seed", "split"}):
-        raise ValueError(
-            f"world has no setting {unknown[0]!r}: expected size, seed and split, as world:size=300,seed=7,split=test"
-        )
-    split = settings.get("split")
-    if split not in (None, *SPLITS):
-        raise ValueError(f"world:{spec} has no split {split!r}: expected {' or '.join(SPLITS)}")
-    size, seed = settings.get("size", 100), settings.get("seed", seed)
-    if not isinstance(size, int) or size < 1 or not isinstance(seed, int):
-        raise ValueError(f"world:{spec} has size {size!r} and seed {seed!r}: expected whole numbers, size from 1 up")
-    reasoning_gym()
-    # reasoning-gym seeds item i by seed + i: seeds that lie a million apart share no items.
-    streams = [items(family, 1_000_000 * (seed + 1), want_held_out=True) for family in FAMILIES]
-    found: dict[str, Problem] = {}
-    while len(found) < size:
-        problem = from_item(next(streams[len(found) % len(streams)]))
-        if split in (None, SPLITS[int(problem.id[2:4], 16) % 2]):  # the first two digits say whether it is held out
-            found.setdefault(problem.id, problem)
-    return list(found.values())
-
-
 def from_item(item: dict[str, Any]) -> Problem:
     """A reasoning-gym item as a problem; its metadata as JSON, since its scorer wants them back."""
     task = item["metadata"]["source_dataset"]
@@ -107,16 +73,3 @@ def from_item(item: dict[str, Any]) -> Problem:
 def _plain(value: Any) -> Any:
     """numpy scalars and arrays as Python values; whatever else reasoning-gym keeps as its text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _settings(whole: str, spec: str) -> tuple[str, dict[str, Any]]:
-    name, texts = split_spec(whole, spec)
-    settings = {}
-    for key, value in texts.items():
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(
-                f"{whole}: '{key}={value}' has no readable value, expected a number, true, false or a word"
-            ) from error
-    return name, settings

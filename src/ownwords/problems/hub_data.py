@@ -38,6 +38,11 @@ def hub_rows(spec: str) -> tuple[str, Rows]:
     return name, ((f"{whole}, row {number}", row) for number, row in enumerate(data, 1))
 
 
+def source(spec: str, limit: int | None, seed: int) -> Rows:
+    """`hf:...` as a source of problems."""
+    return hub_rows(spec)[1]
+
+
 def _load(name: str, whole: str, settings: dict[str, str]) -> Any:
     import datasets
 

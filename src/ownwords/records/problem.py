@@ -15,9 +15,10 @@ class Problem:
     answer: str
     """the reference answer, as short as the source gives it (`18`, not the worked solution)"""
     kind: str = "math"
-    """how an answer is judged: `math` (numbers, formulas, words), `choice` (a letter) or `gym:TASK` (its own scorer)"""
+    """how an answer is judged: `math` (numbers, formulas, words), `choice` (a letter), `gym:TASK` (its own scorer), or
+    what another package has registered (`ownwords.answers.kind`)"""
     source: str = ""
-    """where it comes from: a file name, or `gym:TASK`"""
+    """where it comes from: a file name, `gym:TASK`, ..."""
     solution: str = ""
     """a worked solution, where the source has one"""
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -38,8 +38,8 @@ def findings(sets: list[Measured]) -> list[Finding]:
         _all(
             sets,
             "cut off",
-            "ended by the token limit or by an error, and no loop",
-            lambda one, a: a.finish_reason in ("length", "error") and not a.loops,
+            "ended by the token limit, and no loop",
+            lambda one, a: a.finish_reason == "length" and not a.loops,
         ),
         _all(
             sets,

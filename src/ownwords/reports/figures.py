@@ -10,7 +10,7 @@ import numpy as np
 from ownwords.engines.stops import loops
 from ownwords.records.trace import Trace
 from ownwords.reports.source import Source
-from ownwords.rsd.columns import FORCED, STUDENT, TEACHER
+from ownwords.rsd.columns import TEACHER
 from ownwords.traces.summary import IMPLAUSIBLE, Summary, summarise
 
 SURPRISAL_EDGES = np.linspace(0, 20, 201)
@@ -24,7 +24,8 @@ say so."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the report says of an attempt as a whole."""
+    """What the report says of an attempt as a whole. It has no tokens: the attempts of a run are held all at once, and
+    their traces, which are read one at a time, would not fit."""
 
     problem_id: str
     attempt: int
@@ -89,12 +90,13 @@ def _watched(traces: Iterable[Trace], measured: Measured) -> Iterator[Trace]:
 
 
 def _count(trace: Trace, measured: Measured) -> None:
-    free = trace.source != FORCED
-    surprisal = -trace.student_logprob[free]
+    free = trace.free
+    surprisal = trace.surprisal[free]
     measured.surprisal_counts += _counts(surprisal, SURPRISAL_EDGES)
-    measured.rank_counts += _counts(trace.student_rank[free], RANK_EDGES)
-    measured.mass_counts += _counts(trace.pass_mass[free], MASS_EDGES)
-    measured.teacher_at = _added(measured.teacher_at, trace.source == TEACHER)
+    measured.rank_counts += _counts(trace.column("student_rank")[free], RANK_EDGES)
+    if trace.pass_mass is not None:
+        measured.mass_counts += _counts(trace.pass_mass[free], MASS_EDGES)
+    measured.teacher_at = _added(measured.teacher_at, trace.by(TEACHER))
     measured.free_at = _added(measured.free_at, free)
     known = bool(free.any())
     measured.attempts.append(
@@ -104,7 +106,7 @@ def _count(trace: Trace, measured: Measured) -> None:
             verdict=trace.verdict,
             finish_reason=trace.finish_reason,
             tokens=len(trace.token_ids),
-            fallback_rate=float((trace.source == STUDENT).sum() / free.sum()) if known else 0.0,
+            fallback_rate=trace.fallback_rate,
             surprisal=float(surprisal.mean(dtype=np.float64)) if known else float("nan"),
             implausible=float((surprisal > -np.log(IMPLAUSIBLE)).mean()) if known else float("nan"),
             seconds=trace.seconds,

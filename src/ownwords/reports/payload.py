@@ -66,14 +66,21 @@ def _columns(trace: Trace, source: Source, texts: Texts) -> Iterator[np.ndarray]
     for span in spans(trace, source.decode):
         text[span.start] = texts.number(span.text)
     yield text
-    refused = [texts.number(source.decode([id_])) if id_ >= 0 else 0 for id_ in trace.refused_id.tolist()]
-    yield np.array(refused, "<u4")
-    yield trace.student_rank.astype("<u4")
-    yield _logprobs(trace.student_logprob)
-    yield _logprobs(trace.teacher_logprob)
-    yield _shares(trace.pass_mass)
-    yield _shares(trace.refused_prob)
-    yield trace.source
+    nobody_knows = np.full(len(text), np.nan, np.float32)
+
+    def figures(column: np.ndarray | None) -> np.ndarray:
+        return nobody_knows if column is None else column
+
+    refused_ids = [] if trace.refused_id is None else trace.refused_id.tolist()
+    refused = np.zeros(len(text), "<u4")
+    refused[: len(refused_ids)] = [texts.number(source.decode([id_])) if id_ >= 0 else 0 for id_ in refused_ids]
+    yield refused
+    yield trace.column("student_rank").astype("<u4")
+    yield _logprobs(trace.column("student_logprob"))
+    yield _logprobs(figures(trace.teacher_logprob))
+    yield _shares(figures(trace.pass_mass))
+    yield _shares(figures(trace.refused_prob))
+    yield trace.column("source")
 
 
 def _logprobs(values: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def write_report(
     """
     if not budget > 0:
         raise ValueError(f"budget is {budget:g}, expected MiB above 0")
-    check_output(out, overwrite, replace="--overwrite")
+    check_output(out, overwrite, replace="overwrite")
     with open_sources(paths) as sources:
         sets = []
         for source in sources:

@@ -1,8 +1,4 @@
-"""A scores directory as a trace set: what a student thinks of each token, and nothing of who wrote it.
-
-The records are those of a run with the unknown left unknown: teacher's probabilities and pass mass are NaN, and no
-attempt says how it ended.
-"""
+"""A scores directory as a trace set: what a student thinks of each token, and nothing of who wrote it."""
 
 from __future__ import annotations
 
@@ -12,23 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from ownwords.models.load import load_tokenizer
 from ownwords.records.problem import Problem
 from ownwords.records.trace import Trace
 from ownwords.reports.source import Source, decoder
-from ownwords.rsd.columns import FORCED, TEACHER
-from ownwords.suitability.stored import Scores
+from ownwords.suitability.score import all_scores
+from ownwords.suitability.stored import Scores, token_columns
 
-SHOWN = {
-    "rsr": "Rank-Surprisal Ratio",
-    "grape": "likelihood per token (GRAPE)",
-    "mean_entropy": "mean entropy, nats",
-    "local_naturalness": "local naturalness, nats",
-}
-"""column of the scores -> what people read"""
 GROUPS = 32
 """row groups that are held while problems are picked out of them"""
 
@@ -41,7 +29,9 @@ def scored_source(path: Path, name: str) -> Source:
         raise ValueError(f"{path} holds no scored trace: see its scores.parquet, column skipped, for the reasons")
     table = _Table(path / "tokens.parquet", rows)
     decode = decoder(load_tokenizer(scores.config["student"], "student"))
-    figures = {SHOWN[key]: f"{scores.summary['all'][key]:.3f}" for key in SHOWN if key in scores.summary["all"]}
+    shown = [score for score in all_scores().values() if score.report]
+    whole = scores.summary["all"]
+    figures = {score.label: score.form.format(whole[score.name]) for score in shown if score.name in whole}
     skipped = sum(scores.summary["skipped"].values())
     return Source(
         name=name,
@@ -53,7 +43,9 @@ def scored_source(path: Path, name: str) -> Source:
         decode=decode,
         figures={**figures, "traces skipped": f"{skipped}"},
         scores={
-            (row["problem_id"], row["attempt"]): {SHOWN[key]: row[key] for key in SHOWN if row[key] is not None}
+            (row["problem_id"], row["attempt"]): {
+                score.label: row[score.name] for score in shown if row.get(score.name) is not None
+            }
             for row in rows.values()
         },
     )
@@ -88,23 +80,7 @@ class _Table:
             yield from sorted((self._trace(*place) for place in self.places[one]), key=lambda trace: trace.attempt)
 
     def _trace(self, group: int, row: int) -> Trace:
-        cells = {name: self.group(group)[name][row] for name in self.file.schema_arrow.names}
-        token_ids, prompt_ids, scored, surprisal, rank = (
-            np.array(cells[name].as_py()) for name in ("token_ids", "prompt_ids", "scored", "surprisal", "rank")
-        )
-        unknown = np.full(len(token_ids), np.nan)
-        return Trace(
-            problem_id=cells["problem_id"].as_py(),
-            attempt=cells["attempt"].as_py(),
-            prompt_ids=prompt_ids,
-            token_ids=token_ids,
-            source=np.where(scored == 1, TEACHER, FORCED),
-            teacher_logprob=unknown,
-            student_logprob=-surprisal,
-            student_rank=rank,
-            pass_mass=unknown,
-            refused_id=np.full(len(token_ids), -1),
-            refused_prob=np.zeros(len(token_ids)),
-            finish_reason="stop",  # not known, and not shown
-            verdict=self.rows[cells["trace"].as_py()]["verdict"],
-        )
+        table = self.group(group)
+        number, problem_id, attempt = (table[name][row].as_py() for name in ("trace", "problem_id", "attempt"))
+        verdict = self.rows[number]["verdict"]
+        return Trace(problem_id, attempt, verdict=verdict, **token_columns(table, row))

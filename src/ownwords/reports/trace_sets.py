@@ -10,7 +10,7 @@ from ownwords.models.load import load_tokenizer
 from ownwords.reports.scored import scored_source
 from ownwords.reports.source import Source, decoder
 from ownwords.traces.soft import Overlap
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 
 MOST = 4
 """sets in one report: as many as there are line styles, and columns that fit a screen"""
@@ -32,7 +32,7 @@ def open_sources(paths: Sequence[Path]) -> Iterator[list[Source]]:
 
 
 def _source(path: Path, name: str, opened: ExitStack) -> Source:
-    if (path / "config.yaml").is_file() and not (path / "traces.sqlite").exists():
+    if (path / "config.yaml").is_file() and not is_run(path):
         return scored_source(path, name)
     return _run(opened.enter_context(Store.read(path)), name)
 

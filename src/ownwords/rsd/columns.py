@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-TEACHER, STUDENT, FORCED = 0, 1, 2
-"""Who wrote a token: a proposal that passed, the student's fallback, or the configuration."""
+TEACHER, STUDENT, FORCED, UNKNOWN = 0, 1, 2, 3
+"""Who wrote a token: a proposal that passed, the student's fallback, or the configuration; in traces that no engine of
+ours wrote, nobody knows."""
 
 COLUMNS: dict[str, np.dtype] = {
     "token_ids": np.dtype(np.int32),

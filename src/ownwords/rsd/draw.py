@@ -51,15 +51,15 @@ def settle(mixture: Mixture, draft_B: torch.Tensor, u_B4: torch.Tensor) -> tuple
     section 2.3). Every token goes this way round, drafted ahead or not: so it is the same function of its noise with
     and without speculation. A draft is kept with probability 1 - A TV(R, F), TV being the total variation.
     """
-    heads_B = u_B4[:, COIN] < mixture.A_B
+    heads_B = u_B4[:, COIN] < mixture.teacher_share_B
     at_B1 = draft_B[:, None]
-    log_ratio_B = (mixture.log_R_BV.gather(-1, at_B1) - mixture.log_F_BV.gather(-1, at_B1))[:, 0]
+    log_ratio_B = (mixture.log_passed_BV.gather(-1, at_B1) - mixture.log_fallback_BV.gather(-1, at_B1))[:, 0]
     replace_B = heads_B & (u_B4[:, KEEP] >= log_ratio_B.double().exp())
     token_B = draft_B.clone()
     rows = replace_B.nonzero()[:, 0]
     if len(rows):
-        R_nV = mixture.log_R_BV[rows].exp()
-        residual_nV = (R_nV - mixture.log_F_BV[rows].exp()).clamp_(min=0)
+        R_nV = mixture.log_passed_BV[rows].exp()
+        residual_nV = (R_nV - mixture.log_fallback_BV[rows].exp()).clamp_(min=0)
         # A residual that rounding leaves empty means R = F up to rounding: R itself is right.
         residual_nV = torch.where(residual_nV.sum(-1, keepdim=True) > 0, residual_nV, R_nV)
         token_B[rows] = draw(residual_nV, u_B4[rows, RESIDUAL])

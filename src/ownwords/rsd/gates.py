@@ -12,15 +12,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from typing import Self
 
 import torch
 
+from ownwords.io.plugins import load_plugin
+
+GROUP = "ownwords.gates"
 Gate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(log_p_BV, log_q_BV) -> log_g_BV"""
 
 
 def _passes(where_BV: torch.Tensor) -> torch.Tensor:
     return torch.zeros(where_BV.shape, device=where_BV.device).masked_fill_(~where_BV, float("-inf"))
+
+
+class _Bare:
+    """A gate that has nothing to set."""
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        if text:
+            raise ValueError("it should have no number")
+        return cls()
 
 
 @dataclass(frozen=True)
@@ -30,10 +45,14 @@ class Threshold:
     tau: float
 
     def __post_init__(self) -> None:
-        _expect(0 < self.tau <= 1, "threshold", self.tau, "a probability in (0, 1]")
+        _expect(0 < self.tau <= 1, self.tau, "a probability in (0, 1]")
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
         return _passes(log_q_BV >= math.log(self.tau))
+
+    @classmethod
+    def of(cls, text: str) -> Threshold:
+        return cls(_number(text, "threshold:0.01"))
 
     def __str__(self) -> str:
         return f"threshold:{self.tau:g}"
@@ -43,14 +62,18 @@ class Threshold:
 class Rank:
     """The token is among the student's `n` likeliest; tokens that tie with the last of them pass too."""
 
-    n: int
+    n: float
 
     def __post_init__(self) -> None:
-        _expect(self.n >= 1 and self.n == int(self.n), "rank", self.n, "a whole number from 1 up")
+        _expect(self.n >= 1 and self.n == int(self.n), self.n, "a whole number from 1 up")
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
         last_B1 = log_q_BV.topk(min(int(self.n), log_q_BV.shape[-1]), dim=-1).values[:, -1:]
         return _passes(log_q_BV >= last_B1)
+
+    @classmethod
+    def of(cls, text: str) -> Rank:
+        return cls(_number(text, "rank:20"))
 
     def __str__(self) -> str:
         return f"rank:{self.n:g}"
@@ -63,17 +86,21 @@ class MinP:
     share: float
 
     def __post_init__(self) -> None:
-        _expect(0 < self.share <= 1, "minp", self.share, "a share in (0, 1]")
+        _expect(0 < self.share <= 1, self.share, "a share in (0, 1]")
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
         return _passes(log_q_BV >= log_q_BV.amax(-1, keepdim=True) + math.log(self.share))
+
+    @classmethod
+    def of(cls, text: str) -> MinP:
+        return cls(_number(text, "minp:0.05"))
 
     def __str__(self) -> str:
         return f"minp:{self.share:g}"
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(_Bare):
     """Passes with probability min(1, q / p): what the student finds as likely as the teacher does always passes."""
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
@@ -91,18 +118,22 @@ class Ens:
     limit: float
 
     def __post_init__(self) -> None:
-        _expect(self.limit > 0, "ens", self.limit, "a positive number")
+        _expect(self.limit > 0, self.limit, "a positive number")
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
         entropy_B1 = torch.special.entr(log_q_BV.exp()).sum(-1, keepdim=True)
         return _passes(-log_q_BV <= self.limit * (entropy_B1 + 1e-6))
+
+    @classmethod
+    def of(cls, text: str) -> Ens:
+        return cls(_number(text, "ens:2"))
 
     def __str__(self) -> str:
         return f"ens:{self.limit:g}"
 
 
 @dataclass(frozen=True)
-class Always:
+class Always(_Bare):
     """Everything passes: plain teacher traces, scored by the student."""
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
@@ -113,7 +144,7 @@ class Always:
 
 
 @dataclass(frozen=True)
-class Never:
+class Never(_Bare):
     """Nothing passes: the student's own rollouts, scored by the teacher."""
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
@@ -130,50 +161,58 @@ class All:
     gates: tuple[Gate, ...]
 
     def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
-        return sum(gate(log_p_BV, log_q_BV) for gate in self.gates)
+        return reduce(torch.add, (gate(log_p_BV, log_q_BV) for gate in self.gates))
 
     def __str__(self) -> str:
         return "+".join(map(str, self.gates))
 
 
-NAMES = {
-    "threshold": Threshold,
-    "rank": Rank,
-    "minp": MinP,
-    "ratio": Ratio,
-    "ens": Ens,
-    "always": Always,
-    "never": Never,
-}
+@dataclass(frozen=True)
+class Written:
+    """A gate that is recorded by the text that it was asked for with."""
+
+    text: str
+    gate: Gate
+
+    def __call__(self, log_p_BV: torch.Tensor, log_q_BV: torch.Tensor) -> torch.Tensor:
+        return self.gate(log_p_BV, log_q_BV)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def parse_gate(text: str) -> Gate:
-    """`threshold:0.01`, `rank:20`, `minp:0.05`, `ens:2`, `ratio`, `always`, `never`, or several joined by `+`.
+    """`threshold:0.01`, `rank:20`, `minp:0.05`, `ens:2`, `ratio`, `always`, `never`, `NAME` or `NAME:ANYTHING` of
+    another package, or several joined by `+`.
 
-    Raises ValueError for an unknown name, a missing or a malformed number.
+    An entry point of `ownwords.gates` is a callable that takes what stands behind the colon and gives the gate. A gate
+    without a `__str__` of its own is recorded as it was written. Raises ValueError in one line for an unknown name, and
+    for what the callable refuses.
     """
-    gates = []
-    for part in text.split("+"):
-        name, _, number = part.strip().partition(":")
-        if name not in NAMES:
-            raise ValueError(
-                f"unknown gate {name!r} in {text!r}, expected one of {', '.join(NAMES)} (as threshold:0.01)"
-            )
-        kind = NAMES[name]
-        wants_number = bool(kind.__dataclass_fields__)
-        if wants_number != bool(number):
-            example = "threshold:0.01" if name == "threshold" else f"{name}:5"
-            expected = f"a number, as {example}" if wants_number else "no number"
-            raise ValueError(f"the gate {part.strip()!r} should have {expected}")
-        try:
-            gates.append(kind(float(number)) if wants_number else kind())
-        except ValueError as error:
-            if "expected" in str(error):
-                raise
-            raise ValueError(f"the gate {part.strip()!r} has {number!r} where a number is expected") from None
+    gates = [_parse_one(part.strip()) for part in text.split("+")]
     return gates[0] if len(gates) == 1 else All(tuple(gates))
 
 
-def _expect(holds: bool, name: str, seen: float, expected: str) -> None:
+def _parse_one(text: str) -> Gate:
+    name, _, rest = text.partition(":")
+    make: Callable[[str], Gate] = load_plugin(GROUP, name, "gate")
+    try:
+        gate = make(rest)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the gate {text!r}: {error}") from error
+    return Written(text, gate) if str(gate) == object.__str__(gate) else gate
+
+
+def _number(text: str, example: str) -> float:
+    """What stands behind the colon, as a number. Raises ValueError."""
+    if not text:
+        raise ValueError(f"it should have a number, as {example}")
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"it has {text!r} where a number is expected, as {example}") from None
+
+
+def _expect(holds: bool, seen: float, expected: str) -> None:
     if not holds:
-        raise ValueError(f"the gate {name} got {seen:g}, expected {expected}")
+        raise ValueError(f"it got {seen:g}, expected {expected}")

@@ -61,7 +61,7 @@ class Draft:
     token_B: torch.Tensor
     log_q_BV: torch.Tensor
     """raw"""
-    log_F_BV: torch.Tensor
+    log_fallback_BV: torch.Tensor
     """shaped, and sampled from"""
 
 
@@ -80,7 +80,7 @@ class Step:
 
 
 def student_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log_q_BV, log_F_BV): the student's raw and its sampled distribution."""
+    """(log_q_BV, log_fallback_BV): the student's raw and its sampled distribution."""
     ids_V = rules.known_V if rules.teacher_of_V is None else rules.teacher_of_V
     log_q_BV = raw_logprobs(logits_BV[:, : None if ids_V is None else len(ids_V)], rules.known_V)
     return log_q_BV, shape(log_q_BV, rules.student)
@@ -89,7 +89,7 @@ def student_voice(rules: Rules, logits_BV: torch.Tensor) -> tuple[torch.Tensor, 
 def teacher_voice(
     rules: Rules, logits_BT: torch.Tensor, spelled_log_p_BS: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log_p_BV, log_P_BV): the teacher's raw and its sampled distribution.
+    """(log_p_BV, log_proposal_BV): the teacher's raw and its sampled distribution.
 
     `spelled_log_p_BS` holds the products of `rules.spelled`, -inf where they were not asked for.
     """
@@ -104,37 +104,29 @@ def teacher_log_p(rules: Rules, logits_BT: torch.Tensor) -> torch.Tensor:
 
 
 def mixture_of(
-    rules: Rules, log_p_BV: torch.Tensor, log_P_BV: torch.Tensor, log_q_BV: torch.Tensor, log_F_BV: torch.Tensor
+    rules: Rules,
+    log_p_BV: torch.Tensor,
+    log_proposal_BV: torch.Tensor,
+    log_q_BV: torch.Tensor,
+    log_fallback_BV: torch.Tensor,
 ) -> tuple[torch.Tensor, Mixture]:
     """(log_g_BV, mixture): everything else that is known before the coin is thrown."""
-    log_g_BV = rules.gate(log_P_BV, log_F_BV) if rules.gate_sees_shaped else rules.gate(log_p_BV, log_q_BV)
-    return log_g_BV, mix(log_P_BV, log_F_BV, log_g_BV, rules.proposals)
-
-
-def positions(
-    rules: Rules,
-    teacher_logits_BT: torch.Tensor,
-    student_logits_BV: torch.Tensor,
-    spelled_log_p_BS: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Mixture]:
-    """(log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture): all of it at once, for whoever has both models' logits."""
-    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
-    log_q_BV, log_F_BV = student_voice(rules, student_logits_BV)
-    log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, log_F_BV)
-    return log_p_BV, log_q_BV, log_P_BV, log_g_BV, mixture
+    seen = (log_proposal_BV, log_fallback_BV) if rules.gate_sees_shaped else (log_p_BV, log_q_BV)
+    log_g_BV = rules.gate(*seen)
+    return log_g_BV, mix(log_proposal_BV, log_fallback_BV, log_g_BV, rules.proposals)
 
 
 def draft(rules: Rules, student_logits_BV: torch.Tensor, u_B: torch.Tensor, forced_B: torch.Tensor) -> Draft:
     """The student's draw at every row. `u_B` is the DRAFT noise of these tokens (float64); `forced_B` holds ids that
     are written whatever the models say, -1 where they are free."""
-    tokens, log_q, log_F = [], [], []
+    tokens, log_q, log_fallback = [], [], []
     for rows in _groups(student_logits_BV):
-        log_q_BV, log_F_BV = student_voice(rules, student_logits_BV[rows])
-        tokens.append(draw(log_F_BV.exp(), u_B[rows]))
+        log_q_BV, log_fallback_BV = student_voice(rules, student_logits_BV[rows])
+        tokens.append(draw(log_fallback_BV.exp(), u_B[rows]))
         log_q.append(log_q_BV)
-        log_F.append(log_F_BV)
+        log_fallback.append(log_fallback_BV)
     token_B = torch.where(forced_B >= 0, forced_B, _joined(tokens))
-    return Draft(token_B, _joined(log_q), _joined(log_F))
+    return Draft(token_B, _joined(log_q), _joined(log_fallback))
 
 
 def verify(
@@ -152,7 +144,7 @@ def verify(
         _verify(
             rules,
             teacher_logits_BT[rows],
-            Draft(drafted.token_B[rows], drafted.log_q_BV[rows], drafted.log_F_BV[rows]),
+            Draft(drafted.token_B[rows], drafted.log_q_BV[rows], drafted.log_fallback_BV[rows]),
             u_B4[rows],
             forced_B[rows],
             None if spelled_log_p_BS is None else spelled_log_p_BS[rows],
@@ -223,22 +215,29 @@ def kept(token_BD: torch.Tensor, draft_BD: torch.Tensor) -> torch.Tensor:
     return 1 + agrees_BD.long().cumprod(-1).sum(-1)
 
 
-def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spelled_log_p_BS) -> Step:
-    log_p_BV, log_P_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
+def _verify(
+    rules: Rules,
+    teacher_logits_BT: torch.Tensor,
+    drafted: Draft,
+    u_B4: torch.Tensor,
+    forced_B: torch.Tensor,
+    spelled_log_p_BS: torch.Tensor | None,
+) -> Step:
+    log_p_BV, log_proposal_BV = teacher_voice(rules, teacher_logits_BT, spelled_log_p_BS)
     log_q_BV = drafted.log_q_BV
-    log_g_BV, mixture = mixture_of(rules, log_p_BV, log_P_BV, log_q_BV, drafted.log_F_BV)
+    log_g_BV, mixture = mixture_of(rules, log_p_BV, log_proposal_BV, log_q_BV, drafted.log_fallback_BV)
     token_B, heads_B = settle(mixture, drafted.token_B, u_B4)
     token_B = torch.where(forced_B >= 0, forced_B, token_B)
     at_B1 = token_B[:, None]
     log_q_B1 = log_q_BV.gather(-1, at_B1)
-    refused_id_B, refused_prob_B = likeliest_refused(log_P_BV, log_g_BV)
+    refused_id_B, refused_prob_B = likeliest_refused(log_proposal_BV, log_g_BV)
     return Step(
         token=token_B,
         teacher_spoke=heads_B,
         teacher_logprob=log_p_BV.gather(-1, at_B1)[:, 0],
         student_logprob=log_q_B1[:, 0],
         student_rank=1 + (log_q_BV > log_q_B1).sum(-1),
-        pass_mass=mixture.a_B,
+        pass_mass=mixture.pass_mass_B,
         refused_id=refused_id_B,
         refused_prob=refused_prob_B,
     )
@@ -246,7 +245,7 @@ def _verify(rules: Rules, teacher_logits_BT, drafted: Draft, u_B4, forced_B, spe
 
 def _with_products(rules: Rules, log_p_BV: torch.Tensor, spelled_log_p_BS: torch.Tensor | None) -> torch.Tensor:
     assert (rules.spelled is None) == (spelled_log_p_BS is None), "products for rules without them, or the reverse"
-    if rules.spelled is None:
+    if rules.spelled is None or spelled_log_p_BS is None:
         return log_p_BV
     return with_products(log_p_BV, rules.spelled, spelled_log_p_BS)
 

@@ -23,11 +23,12 @@ import pyarrow.parquet as pq
 from ownwords.io.files import plain_errors, replacing
 from ownwords.io.paths import check_folder, held
 from ownwords.numbers import CountOr0, CountOrNone, Seed, ShareAbove0, check
-from ownwords.suitability.stored import SCORES, Scores
+from ownwords.suitability.score import all_scores
+from ownwords.suitability.stored import Scores
 from ownwords.traces.export import SCHEMAS, table, to_learn
 
-HIGHER_IS_BETTER = ("grape", "step_logprob", "local_naturalness")
-BY = (*SCORES, "length", "random")
+OTHER_BY = ("length", "random")
+"""orders that are no scores"""
 NAMES = ("sft.parquet", "sft.jsonl", "choices.parquet", "selection.json")
 SFT_SCHEMA = pa.schema([*SCHEMAS["sft"], ("source", pa.string()), ("why", pa.string())])
 CHOICE_SCHEMA = pa.schema(
@@ -57,16 +58,18 @@ class Rule:
     """of `random`"""
 
     def __post_init__(self) -> None:
-        if self.by not in BY:
-            close = difflib.get_close_matches(self.by, BY, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(BY)}"
+        known = (*all_scores(), *OTHER_BY)
+        if self.by not in known:
+            close = difflib.get_close_matches(self.by, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
             raise ValueError(f"there is no score {self.by!r}: {hint}")
         check(self)
 
     def value(self, row: dict[str, Any]) -> float | None:
         """What a row is judged by, as the score stands; None where it has none."""
         if self.by != "random":
-            return row[self.by]
+            value: float | None = row.get(self.by)  # a directory may be older than the score
+            return value
         key = f"{self.seed}:{row['problem_id']}:{row['attempt']}:{row['source']}"
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big") / 2**56
 
@@ -87,7 +90,8 @@ def choose(rows: Sequence[dict[str, Any]], rule: Rule) -> list[Choice]:
         Choice(False, why, value) if (why := _not_eligible(row, value, rule)) else None
         for row, value in zip(rows, values, strict=True)
     ]
-    sign = -1 if rule.by in HIGHER_IS_BETTER else 1
+    score = all_scores().get(rule.by)
+    sign = -1 if score and score.better == "higher" else 1
     best_first = sorted((i for i, one in enumerate(found) if one is None), key=lambda i: sign * values[i])  # type: ignore[operator]
     order = _by_turns(rows, best_first) if rule.balance else best_first
     taken = sum(not why for why in _walk(rows, order, rule, None, None).values())
@@ -167,13 +171,10 @@ def select(scored: Sequence[Scores], rule: Rule, out: Path, overwrite: bool = Fa
         table_rows = [{**row, **asdict(choice), "by": rule.by} for row, choice in zip(rows, choices, strict=True)]
         pq.write_table(pa.Table.from_pylist(table_rows, schema=CHOICE_SCHEMA), chosen)
         with table(SFT_SCHEMA, parquet, jsonl) as write:
-            pairs = zip(rows, choices, strict=True)
-            tokens = (row for one in scored for row in one.tokens(["trace", "prompt_ids", "token_ids", "scored"]))
-            for (row, choice), ids in zip(pairs, tokens, strict=True):
-                assert row["trace"] == ids["trace"]
+            traces = (tokens for one in scored for tokens in one.tokens())
+            for row, choice, tokens in zip(rows, choices, traces, strict=True):
                 if choice.chosen:
                     told_of = {name: row[name] for name in ("problem_id", "attempt", "source")} | {"why": choice.why}
-                    learned = to_learn(ids["prompt_ids"], ids["token_ids"], ids["scored"].astype(bool))
-                    write(told_of | learned)
+                    write(told_of | to_learn(tokens))
         told.write((json.dumps(summary, indent=2) + "\n").encode())
     return summary

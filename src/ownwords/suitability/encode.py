@@ -11,7 +11,6 @@ student's own rule. Its think tags are meant, and stay.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,33 +19,26 @@ from transformers import PreTrainedTokenizerBase
 from ownwords.chat.prompts import check_open, completion_style
 from ownwords.chat.settings import THINK
 from ownwords.chat.templates import Chat, Prompt, any_of
-from ownwords.suitability.forward import Sample
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import FORCED, UNKNOWN
 from ownwords.suitability.markers import Said, take_apart, without_end, without_marks
 from ownwords.suitability.shapes import IdTrace, TextTrace
 from ownwords.traces.cells import clean
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What the student reads, and which tokens of the response count."""
-
-    sample: Sample
-    scored: np.ndarray
-    """bool per response token"""
-
-    def why_not(self, context: int | None, known: int) -> str:
-        """Why it cannot be scored; empty where it can. `context`: the positions that the student has, `known`: the
-        number of its ids."""
-        ids = np.concatenate([self.sample.prompt_ids, self.sample.token_ids])
-        if not len(self.sample.prompt_ids):
-            return "no prompt"
-        if not self.scored.any():
-            return "no response"
-        if context is not None and len(ids) > context:
-            return f"{len(ids)} tokens, the student reads {context}"
-        if ids.min() < 0 or ids.max() >= known:
-            return f"holds the id {ids.max() if ids.min() >= 0 else ids.min()}, the student has {known}"
-        return ""
+def why_not(tokens: Tokens, context: int | None, known: int) -> str:
+    """Why they cannot be scored; empty if they can. `context`: the positions that the student has, `known`: the number
+    of its ids."""
+    ids = tokens.ids
+    if not len(tokens.prompt_ids):
+        return "no prompt"
+    if not tokens.free.any():
+        return "no response"
+    if context is not None and len(ids) > context:
+        return f"{len(ids)} tokens, the student reads {context}"
+    if ids.min() < 0 or ids.max() >= known:
+        return f"holds the id {ids.max() if ids.min() >= 0 else ids.min()}, the student has {known}"
+    return ""
 
 
 class Encoder:
@@ -64,14 +56,14 @@ class Encoder:
         special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 1}
         self._special = re.compile(f"({any_of(special - {*think}).pattern})")
 
-    def __call__(self, trace: TextTrace | IdTrace) -> Encoded:
-        """Ids stay as they are. Text is put into the student's conventions: think tags if its tokenizer has them as
-        single tokens, its end-of-turn token after a response that ended.
+    def __call__(self, trace: TextTrace | IdTrace) -> Tokens:
+        """What the student reads. Ids stay as they are. Text is put into the student's conventions: think tags if its
+        tokenizer has them as single tokens, its end-of-turn token after a response that ended.
 
-        Raises ValueError where the student's chat template fails, or has closed the thinking that a trace has.
+        Raises ValueError if the student's chat template fails, or has closed the thinking that a trace has.
         """
         if isinstance(trace, IdTrace):
-            return Encoded(Sample(trace.prompt_ids, trace.token_ids), np.asarray(trace.scored, bool))
+            return trace.tokens
         chat, tokenizer = self.chat, self.chat.tokenizer
         if isinstance(trace.prompt, str):
             prompt = Prompt((clean(trace.prompt),), "", "", False)
@@ -87,8 +79,8 @@ class Encoder:
         ids = [*forced, *chat.joined(self._special.split(text))]
         if trace.ended and said.closed and tokenizer.eos_token_id is not None and text:
             ids.append(tokenizer.eos_token_id)
-        scored = np.arange(len(ids)) >= len(forced)
-        return Encoded(Sample(np.array(chat.ids(prompt), np.int32), np.array(ids, np.int32)), scored)
+        source = np.where(np.arange(len(ids)) < len(forced), FORCED, UNKNOWN)
+        return Tokens(prompt_ids=np.array(chat.ids(prompt)), token_ids=np.array(ids), source=source)
 
     def _said(self, trace: TextTrace) -> Said:
         answer = without_end(clean(trace.answer))

@@ -10,9 +10,9 @@ Shapes: B rows, T positions, N response positions of all rows, H hidden, V vocab
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 
 from ownwords.engines.threads import threads_for
+from ownwords.records.tokens import Tokens
 
 HEAD = 1 << 24
 """Positions go through the head in chunks of at most this many logits (fp32: 64 MiB) ..."""
@@ -29,29 +30,6 @@ PROBE = 8
 """tokens on which the head alone is compared with the whole model, once"""
 LEAST = torch.finfo(torch.float32).min / 4
 """the logit of an id that no token has; finite, since 0 * inf is not 0"""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A prompt (of at least one token) and a response, in the student's ids."""
-
-    prompt_ids: np.ndarray
-    token_ids: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.token_ids)
-
-
-@dataclass(frozen=True)
-class TokenScores:
-    """What the student thinks of each token of a response."""
-
-    surprisal: np.ndarray
-    """float32, nats, temperature 1"""
-    rank: np.ndarray
-    """int32, 1 + the number of strictly larger logits"""
-    entropy: np.ndarray
-    """float32, nats, of the student's distribution at that position"""
 
 
 def token_scores(
@@ -102,33 +80,40 @@ class Scorer:
         self._probe()
 
     @torch.inference_mode()
-    def score(self, samples: list[Sample]) -> list[TokenScores]:
-        """Every response of one batch. Raises ValueError where the logits are not finite."""
+    def score(self, batch: Sequence[Tokens]) -> list[Tokens]:
+        """The same tokens with what the student thinks of them: `student_logprob`, `student_rank`, `student_entropy`.
+        A prompt has one token at least. Raises ValueError if the logits are not finite."""
         if self.threads is None:
-            return self._score(samples)
+            return self._score(batch)
         self.threads.apply()
         started = time.perf_counter()
-        scores = self._score(samples)
-        positions = len(samples) * max(map(len, samples))
+        scored = self._score(batch)
+        positions = len(batch) * max(len(one.ids) for one in batch)
         self.threads.tell(time.perf_counter() - started, positions, self.threads.others_now())
-        return scores
+        return scored
 
-    def _score(self, samples: list[Sample]) -> list[TokenScores]:
+    def _score(self, batch: Sequence[Tokens]) -> list[Tokens]:
         device = self.model.device
-        ids_BT = torch.zeros(len(samples), max(map(len, samples)), dtype=torch.long)
-        for row, sample in enumerate(samples):
-            ids_BT[row, : len(sample)] = torch.from_numpy(np.concatenate([sample.prompt_ids, sample.token_ids]))
+        lengths = [len(one.ids) for one in batch]
+        ids_BT = torch.zeros(len(batch), max(lengths), dtype=torch.long)
+        for row, one in enumerate(batch):
+            ids_BT[row, : lengths[row]] = torch.from_numpy(one.ids)
         hidden_BTH = self.model.base_model(input_ids=ids_BT.to(device), use_cache=False).last_hidden_state
         # the position before a token foretells it
-        hidden_NH = torch.cat([hidden_BTH[row, len(s.prompt_ids) - 1 : len(s) - 1] for row, s in enumerate(samples)])
+        hidden_NH = torch.cat(
+            [hidden_BTH[row, len(one.prompt_ids) - 1 : lengths[row] - 1] for row, one in enumerate(batch)]
+        )
         del hidden_BTH
-        targets_N = torch.from_numpy(np.concatenate([s.token_ids for s in samples]).astype(np.int64)).to(device)
+        targets_N = torch.from_numpy(np.concatenate([one.token_ids for one in batch]).astype(np.int64)).to(device)
         surprisal, rank, entropy = (x.cpu().numpy() for x in self._read(hidden_NH, targets_N))
         if not (np.isfinite(surprisal).all() and np.isfinite(entropy).all()):
             raise ValueError(f"{self.name} gives logits that are not finite in {self.model.dtype}: set another --dtype")
-        ends = np.cumsum([len(s.token_ids) for s in samples])[:-1]
-        columns = (np.split(surprisal, ends), np.split(rank, ends), np.split(entropy, ends))
-        return [TokenScores(*one) for one in zip(*columns, strict=True)]
+        ends = np.cumsum([len(one.token_ids) for one in batch])[:-1]
+        columns = zip(*(np.split(column, ends) for column in (-surprisal, rank, entropy)), strict=True)
+        return [
+            replace(one, student_logprob=logprob, student_rank=rank, student_entropy=entropy)
+            for one, (logprob, rank, entropy) in zip(batch, columns, strict=True)
+        ]
 
     def _read(self, hidden_NH: torch.Tensor, targets_N: torch.Tensor) -> list[torch.Tensor]:
         chunk = max(1, HEAD // self.rows)

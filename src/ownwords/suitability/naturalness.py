@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ownwords.suitability.forward import Sample
+from ownwords.records.tokens import Tokens
 
 
-def step_samples(sample: Sample, scored_T: np.ndarray, steps_T: np.ndarray, before: int) -> list[Sample]:
-    """One sample per step: the response is the step, the prompt is the problem (with what is forced) and at most
-    `before` steps. `scored_T`: bool per response token, False for forced ones; `steps_T`: the step of each."""
-    free = np.flatnonzero(scored_T)
-    _, first = np.unique(steps_T[free], return_index=True)
-    bounds = [*free[first].tolist(), len(sample.token_ids)]
-    opening = np.concatenate([sample.prompt_ids, sample.token_ids[: bounds[0]]])
-    ids = sample.token_ids
+def by_step(tokens: Tokens, before: int) -> list[Tokens]:
+    """One part per step (column `step`): the completion is the step, the prompt is the problem (with what is forced)
+    and at most `before` steps."""
+    free = np.flatnonzero(tokens.free)
+    _, first = np.unique(tokens.column("step")[free], return_index=True)
+    ids = tokens.token_ids
+    bounds = [*free[first].tolist(), len(ids)]
+    opening = np.concatenate([tokens.prompt_ids, ids[: bounds[0]]])
     return [
-        Sample(np.concatenate([opening, ids[bounds[max(0, i - before)] : start]]), ids[start:end])
+        Tokens(prompt_ids=np.concatenate([opening, ids[bounds[max(0, i - before)] : start]]), token_ids=ids[start:end])
         for i, (start, end) in enumerate(zip(bounds, bounds[1:]))
     ]

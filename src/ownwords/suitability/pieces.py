@@ -8,7 +8,7 @@ one decoding per id, not per token. What people read is decoded as a whole elsew
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -25,12 +25,12 @@ class Pieces:
         self._before = tokenizer("a", add_special_tokens=False)["input_ids"]
         self._known: dict[int, str] = {}
 
-    def __call__(self, ids: Sequence[int]) -> list[str]:
+    def __call__(self, ids: Iterable[int]) -> list[str]:
         return [self._known.get(i) or self._known.setdefault(i, self._piece(i)) for i in map(int, ids)]
 
     def _piece(self, i: int) -> str:
         pair = (self._before, [*self._before, i])
-        before, text = (self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in pair)
+        before, text = (str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)) for ids in pair)
         return text.removeprefix(before)
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ownwords.suitability.encode import Encoded, Encoder
-from ownwords.suitability.forward import Sample, Scorer, TokenScores, batches
-from ownwords.suitability.naturalness import step_samples
+from ownwords.records.tokens import Tokens
+from ownwords.suitability.encode import Encoder, why_not
+from ownwords.suitability.forward import Scorer, batches
+from ownwords.suitability.naturalness import by_step
 from ownwords.suitability.pieces import SENTENCE_END, Pieces, steps
-from ownwords.suitability.scores import step_logprob, trace_scores
+from ownwords.suitability.scores import trace_scores
 from ownwords.suitability.sets import Member
 from ownwords.suitability.survey import ScoreConfig
 
 Tell = Callable[[int, int], None]
 """(traces, tokens) scored since it was told last"""
+UNSCORED: dict[str, Any] = {name: [] for name in ("surprisal", "rank", "entropy", "step")}
+"""the columns of a trace that was skipped"""
 
 
 class Reader:
@@ -32,71 +36,63 @@ class Reader:
     def rows(self, block: list[tuple[int, Member]], tell: Tell) -> list[dict[str, Any]]:
         """The rows of a block, in its order."""
         given = [self._encoded(member) for _, member in block]
-        why_not = [one.why_not(self.context, self.scorer.ids) for one in given]
-        whole = [i for i, reason in enumerate(why_not) if not reason]
+        skipped = [why_not(one, self.context, self.scorer.ids) for one in given]
+        whole = [i for i, reason in enumerate(skipped) if not reason]
         tell(len(block) - len(whole), 0)
-        step_of = {i: steps(self.pieces(given[i].sample.token_ids), SENTENCE_END) for i in whole}
-        token_scores = dict(zip(whole, self._score([given[i].sample for i in whole], tell, 1), strict=True))
-        local = self._local(given, step_of, tell) if self.config.local_steps else {}
+        in_steps = [replace(given[i], step=steps(self.pieces(given[i].token_ids), SENTENCE_END)) for i in whole]
+        scored = dict(zip(whole, self._score(in_steps, tell, 1), strict=True))
+        local = dict(zip(whole, self._local(in_steps, tell))) if self.config.local_steps else {}
         return [
-            _row(number, member, given[i], why_not[i], token_scores.get(i), step_of.get(i), local.get(i))
+            _row(number, member, given[i], skipped[i]) | (_scores(scored[i], local.get(i)) if i in scored else UNSCORED)
             for i, (number, member) in enumerate(block)
         ]
 
-    def _encoded(self, member: Member) -> Encoded:
+    def _encoded(self, member: Member) -> Tokens:
         try:
             return self.encoder(member.trace)
         except ValueError as error:
             raise ValueError(f"{member.place}: {error}") from None
 
-    def _score(self, samples: list[Sample], tell: Tell, count: int) -> list[TokenScores]:
-        done: list[TokenScores | None] = [None] * len(samples)
-        for group in batches(map(len, samples), self.config.batch_tokens):
-            batch = [samples[i] for i in group]
-            for i, one in zip(group, self.scorer.score(batch), strict=True):
-                done[i] = one
-            tell(count * len(group), sum(map(len, batch)))
-        return done  # type: ignore[return-value]
+    def _score(self, given: list[Tokens], tell: Tell, count: int) -> list[Tokens]:
+        done: dict[int, Tokens] = {}
+        for group in batches([len(one.ids) for one in given], self.config.batch_tokens):
+            batch = [given[i] for i in group]
+            done |= zip(group, self.scorer.score(batch), strict=True)
+            tell(count * len(group), sum(len(one.ids) for one in batch))
+        return [done[i] for i in range(len(given))]
 
-    def _local(self, given: list[Encoded], step_of: dict[int, np.ndarray], tell: Tell) -> dict[int, float]:
-        samples = {
-            i: step_samples(given[i].sample, given[i].scored, step, self.config.local_steps)
-            for i, step in step_of.items()
-        }
-        scored = iter(self._score([sample for group in samples.values() for sample in group], tell, 0))
-        found = {}
-        for i, group in samples.items():
+    def _local(self, given: list[Tokens], tell: Tell) -> Iterator[np.ndarray]:
+        """Surprisal of the tokens of each that count, under the problem and the few steps before only."""
+        parts = [by_step(tokens, self.config.local_steps) for tokens in given]
+        scored = iter(self._score([part for group in parts for part in group], tell, 0))
+        for tokens, group in zip(given, parts, strict=True):
             surprisal = np.concatenate([next(scored).surprisal for _ in group])
-            counts = given[i].scored[-len(surprisal) :]
-            found[i] = step_logprob(surprisal[counts], step_of[i][-len(surprisal) :][counts])
-        return found
+            counts = tokens.free[-len(surprisal) :]
+            yield surprisal[counts]
 
 
-def _row(
-    number: int,
-    member: Member,
-    given: Encoded,
-    why_not: str,
-    tokens: TokenScores | None,
-    step: np.ndarray | None,
-    local: float | None,
-) -> dict[str, Any]:
-    row = {
+def _row(number: int, member: Member, tokens: Tokens, skipped: str) -> dict[str, Any]:
+    """What is known of a trace before the student has read it; `skipped`: why it does not."""
+    return {
         "trace": number,
         "problem_id": member.problem_id,
         "attempt": member.attempt,
         "source": member.trace.source,
         "verdict": member.trace.verdict,
-        "skipped": why_not,
-        "prompt_tokens": len(given.sample.prompt_ids),
-        "length": len(given.sample.token_ids),
-        "scored_tokens": int(given.scored.sum()),
-        "prompt_ids": given.sample.prompt_ids,
-        "token_ids": given.sample.token_ids,
-        "scored": given.scored.astype(np.uint8),
+        "skipped": skipped,
+        "prompt_tokens": len(tokens.prompt_ids),
+        "length": len(tokens.token_ids),
+        "scored_tokens": int(tokens.free.sum()),
+        "prompt_ids": tokens.prompt_ids,
+        "token_ids": tokens.token_ids,
+        "scored": tokens.free.astype(np.uint8),
     }
-    if tokens is None or step is None:
-        return row | {name: [] for name in ("surprisal", "rank", "entropy", "step")}
-    columns = {"surprisal": tokens.surprisal, "rank": tokens.rank, "entropy": tokens.entropy, "step": step}
-    scores = trace_scores(*(column[given.scored] for column in columns.values()))
-    return row | columns | scores | {"local_naturalness": local}
+
+
+def _scores(tokens: Tokens, local: np.ndarray | None) -> dict[str, Any]:
+    """What the student thinks of a trace."""
+    names = {"rank": "student_rank", "entropy": "student_entropy", "step": "step"}
+    columns = {"surprisal": tokens.surprisal} | {name: tokens.column(of) for name, of in names.items()}
+    counted = {name: column[tokens.free] for name, column in columns.items()}
+    scores = trace_scores(counted["surprisal"], counted["rank"], counted["entropy"], counted["step"], local)
+    return {**columns, **scores}

@@ -7,18 +7,19 @@ was drawn is not recorded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import STUDENT, TEACHER
 from ownwords.suitability.kinds import KINDS, SPECIAL, kind_behind
-from ownwords.suitability.views import View
 
 CONTEXT = 40
 """letters before a refused token that its kind is told from"""
 
-Pieces = Callable[[Sequence[int]], list[str]]
+Pieces = Callable[[Iterable[int]], list[str]]
 
 
 class Refusals:
@@ -32,15 +33,14 @@ class Refusals:
         """(kind refused, kind written)"""
         self.tokens: Counter[tuple[str, str]] = Counter()
 
-    def add(self, view: View, text: list[str], kind_T: np.ndarray, pieces: Pieces, special: np.ndarray) -> None:
-        """`text`: the pieces of the trace's tokens; `kind_T`: their kinds."""
-        written = view.written
-        assert written is not None
-        self.accepted.update(kind_T[view.free & ~written.by_student].tolist())
-        for at in np.flatnonzero(view.free & written.by_student & (written.refused_id >= 0)):
-            (refused,) = pieces([written.refused_id[at]])
+    def add(self, tokens: Tokens, text: list[str], kind_T: np.ndarray, pieces: Pieces, special: np.ndarray) -> None:
+        """`text`: the pieces of the tokens; `kind_T`: their kinds."""
+        refused_id = tokens.column("refused_id")
+        self.accepted.update(kind_T[tokens.by(TEACHER)].tolist())
+        for at in np.flatnonzero(tokens.by(STUDENT) & (refused_id >= 0)).tolist():
+            (refused,) = pieces([refused_id[at]])
             before = "".join(text[max(0, at - CONTEXT) : at])[-CONTEXT:]
-            kind = SPECIAL if written.refused_id[at] in special else kind_behind(before, refused)
+            kind = SPECIAL if refused_id[at] in special else kind_behind(before, refused)
             self.refused[kind] += 1
             self.kinds[kind, int(kind_T[at])] += 1
             self.tokens[refused, text[at]] += 1

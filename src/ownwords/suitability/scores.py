@@ -9,8 +9,11 @@ Shapes: T scored tokens of a trace.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from ownwords.suitability.score import Counted, Score, TraceSet, all_scores, per_token
 
 RANK_CLIP = 100
 """r_max of the Rank-Surprisal Ratio (arXiv 2601.14249)"""
@@ -20,7 +23,6 @@ BELOW = {
 """column -> probability: the share of tokens that the student finds less likely than this"""
 ENS_QUANTILES = {"ens_1_2": 1 / 2, "ens_3_4": 3 / 4, "ens_7_8": 7 / 8, "ens_15_16": 15 / 16, "ens_31_32": 31 / 32}
 """column -> quantile of the entropy-normalised surprisal; the five that IPSD makes its gate of"""
-ENS_EPSILON = 1e-6
 
 
 def clipped(ranks_T: np.ndarray, clip: int = RANK_CLIP) -> np.ndarray:
@@ -53,11 +55,6 @@ def grape(surprisals_T: np.ndarray) -> float:
     return float(np.exp(-np.mean(surprisals_T, dtype=np.float64)))
 
 
-def ens(surprisals_T: np.ndarray, entropies_T: np.ndarray) -> np.ndarray:
-    """Entropy-normalised surprisal of each token, s / (H + 1e-6): what the gate `ens:LIMIT` looks at (IPSD)."""
-    return surprisals_T.astype(np.float64) / (entropies_T.astype(np.float64) + ENS_EPSILON)
-
-
 def step_logprob(surprisals_T: np.ndarray, steps_T: np.ndarray) -> float:
     """Mean over steps of the mean log-probability (nats) within a step; `steps_T` numbers each token's step.
 
@@ -69,44 +66,77 @@ def step_logprob(surprisals_T: np.ndarray, steps_T: np.ndarray) -> float:
     return float(np.mean(sums / np.bincount(step_T)))
 
 
+def _below(name: str, probability: float) -> Score:
+    label = f"tokens below {100 * probability:g} %"
+    return Score(
+        name, label, lambda tokens: below(tokens.surprisal, probability), per_token(name), form="{:.2%}", report=False
+    )
+
+
+def _quantile_of(values: np.ndarray, quantile: float) -> float:
+    """Interpolated linearly, in float64."""
+    return float(np.quantile(values, [quantile])[0])
+
+
+def _quantile(name: str, quantile: float) -> Score:
+    share = name.removeprefix("ens_").replace("_", "/")
+    return Score(
+        name, f"gate ens: that lets {share} pass", lambda tokens: _quantile_of(tokens.ens, quantile),
+        lambda traces: _quantile_of(traces.ens, quantile), form="{:.3g}", report=False,
+    )  # fmt: skip
+
+
+SCORES = (
+    Score(
+        "rsr", "Rank-Surprisal Ratio", lambda tokens: rsr(tokens.rank, tokens.surprisal),
+        lambda traces: set_rsr(traces.column("mean_rank"), traces.column("mean_surprisal")),
+        note=" (lower suits better)",
+    ),
+    Score(
+        "mean_surprisal", "mean surprisal, nats", lambda tokens: float(np.mean(tokens.surprisal, dtype=np.float64)),
+        per_token("mean_surprisal"), of_token=lambda tokens: tokens.surprisal, report=False,
+    ),
+    Score(
+        "mean_rank", f"mean rank, at most {RANK_CLIP}", lambda tokens: float(clipped(tokens.rank).mean()),
+        per_token("mean_rank"), of_token=lambda tokens: clipped(tokens.rank), form="{:.2f}", report=False,
+    ),
+    Score(
+        "mean_entropy", "mean entropy, nats", lambda tokens: float(np.mean(tokens.entropy, dtype=np.float64)),
+        per_token("mean_entropy"),
+    ),
+    Score("grape", "likelihood per token (GRAPE)", lambda tokens: grape(tokens.surprisal), better="higher"),
+    Score(
+        "step_logprob", "log-probability per step, nats", lambda tokens: step_logprob(tokens.surprisal, tokens.step),
+        better="higher", report=False,
+    ),
+    Score(
+        "local_naturalness", "Local Naturalness, nats",
+        lambda tokens: None if tokens.local is None else step_logprob(tokens.local, tokens.step), better="higher",
+    ),
+    *(_below(name, probability) for name, probability in BELOW.items()),
+    *(_quantile(name, quantile) for name, quantile in ENS_QUANTILES.items()),
+)  # fmt: skip
+"""Ours, in the order of columns and tables."""
+
+
 def trace_scores(
-    surprisals_T: np.ndarray, ranks_T: np.ndarray, entropies_T: np.ndarray, steps_T: np.ndarray
+    surprisals_T: np.ndarray,
+    ranks_T: np.ndarray,
+    entropies_T: np.ndarray,
+    steps_T: np.ndarray,
+    local_T: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """All scores of one trace that a single pass gives. T is at least 1."""
-    return {
-        "mean_surprisal": float(np.mean(surprisals_T, dtype=np.float64)),
-        "mean_rank": float(clipped(ranks_T).mean()),
-        "mean_entropy": float(np.mean(entropies_T, dtype=np.float64)),
-        "rsr": rsr(ranks_T, surprisals_T),
-        "grape": grape(surprisals_T),
-        "step_logprob": step_logprob(surprisals_T, steps_T),
-        **{name: below(surprisals_T, probability) for name, probability in BELOW.items()},
-        **ens_quantiles(ens(surprisals_T, entropies_T)),
-    }
+    """All scores that a trace has. T is at least 1. `local_T`: see `Counted.local`."""
+    tokens = Counted(surprisals_T, ranks_T, entropies_T, steps_T, local_T)
+    found = ((name, score.of_trace(tokens)) for name, score in all_scores().items())
+    return {name: float(value) for name, value in found if value is not None}
 
 
-def ens_quantiles(ens_T: np.ndarray) -> dict[str, float]:
-    """The quantiles of `ENS_QUANTILES`, interpolated linearly."""
-    return dict(zip(ENS_QUANTILES, map(float, np.quantile(ens_T, list(ENS_QUANTILES.values())))))
-
-
-def set_scores(traces: Sequence[dict[str, float]], ens_of_all: np.ndarray) -> dict[str, float]:
-    """The scores of a set, from those of its traces (rows with `scored_tokens`, the names of `trace_scores` and
-    perhaps `local_naturalness`) and the entropy-normalised surprisal of all its tokens.
-
-    Per token (a long trace counts more): the means of surprisal, rank and entropy, the shares, the quantiles. Per trace
-    (each counts once): rsr, grape, step_logprob and local_naturalness.
-    """
-    tokens = np.array([trace["scored_tokens"] for trace in traces], dtype=np.float64)
-
-    def column(name: str) -> np.ndarray:
-        return np.array([trace[name] for trace in traces], dtype=np.float64)
-
-    pooled = ("mean_surprisal", "mean_rank", "mean_entropy", *BELOW)
-    each = ["grape", "step_logprob"] + ["local_naturalness"] * ("local_naturalness" in traces[0])
-    return {
-        **{name: float(column(name) @ tokens / tokens.sum()) for name in pooled},
-        "rsr": set_rsr(column("mean_rank"), column("mean_surprisal")),
-        **{name: float(column(name).mean()) for name in each},
-        **ens_quantiles(ens_of_all),
-    }
+def set_scores(traces: Sequence[dict[str, Any]], ens_of_all: np.ndarray) -> dict[str, float]:
+    """The scores of a set, from those of its traces (rows with `scored_tokens` and what `trace_scores` gives) and the
+    entropy-normalised surprisal of all its tokens. A score that no trace has is left out."""
+    found = {}
+    for name, score in all_scores().items():
+        if having := [row for row in traces if row.get(name) is not None]:
+            found[name] = score.over(TraceSet(having, ens_of_all))
+    return found

@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from ownwords.engines.threads import cores
+from ownwords.io.changes import changes
 from ownwords.io.children import end_with
 from ownwords.io.files import folder, locked, plain_errors, replacing, undone
 from ownwords.io.paths import check_folder, foreign
@@ -27,6 +28,7 @@ from ownwords.models.load import Loaded, load
 from ownwords.suitability import stored
 from ownwords.suitability.forward import Scorer
 from ownwords.suitability.reader import Reader, Tell
+from ownwords.suitability.score import others
 from ownwords.suitability.survey import ScoreConfig, Survey, blocks, survey
 from ownwords.traces import fit
 
@@ -40,32 +42,36 @@ def score(
     tell: Tell = lambda traces, tokens: None,
     plan: Tell = lambda traces, done: None,
     say: Callable[[str], None] = lambda line: None,
+    student: Loaded | None = None,
 ) -> dict[str, Any]:
     """Score what the directory lacks and return the summary. `plan(traces, done)` is told before the first token, and
-    so is what there is to say of the student's type.
+    so is what there is to say of the student's type. `student`: if it is in memory; it then scores in this process.
 
     Raises ValueError where set, student or directory cannot be used, DiskFull if there is no room.
     """
     _refuse_foreign(config.out)
-    found = survey(config)
+    found = survey(config, None if student is None else student.tokenizer)
     if config.dtype == "auto" and (config.out / "config.yaml").is_file():  # it goes on in the type that it began with
         config = replace(config, dtype=stored.read_config(config.out / "config.yaml").get("dtype", "auto"))
-    student = load(config.student, "student", _device(config, 0), config.dtype)
+    alone = student is not None or config.workers == 1
+    student = student or load(config.student, "student", _device(config, 0), config.dtype)
     config = replace(config, dtype=student.dtype)
     if student.why:
         say(f"{config.student} in {student.dtype}: {student.why}")
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     settings |= {"traces_digest": found.digest, "student_weights": student.fingerprint}
+    if added := others():  # a directory that lacks them is not theirs
+        settings["scores_of_others"] = added
     marks = fit.marks(student.tokenizer, config.think)
     out = config.out
     made = [out / name for name in ("config.yaml", "versions.json", "parts")]
-    with plain_errors(out), folder(out), locked(out, "--out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
+    with plain_errors(out), folder(out), locked(out, field="out"), undone(made, lambda: stored.rows_in_parts(out) > 0):
         _claim(out, settings, versions)
         if (config.out / "summary.json").is_file():
             return stored.Scores.read(config.out).summary
         (config.out / "parts").mkdir(exist_ok=True)
         plan(found.traces, stored.rows_in_parts(config.out))
-        if config.workers == 1:
+        if alone:
             parts = work(config, found, 0, tell, student)
         else:
             del student
@@ -114,10 +120,8 @@ def _claim(out: Path, settings: dict[str, Any], versions: dict[str, str]) -> Non
             made_with.write((json.dumps(versions, indent=2) + "\n").encode())
     old = stored.read_config(path)
     keys = [key for key in settings if key not in NOT_IDENTITY]
-    if changed := [f"{key}: {old.get(key)} -> {settings[key]}" for key in keys if old.get(key) != settings[key]]:
-        raise ValueError(
-            f"{out} was made with other settings: {'; '.join(changed)}. Name another --out, or use the old"
-        )
+    if changed := changes({key: old.get(key) for key in keys}, {key: settings[key] for key in keys}):
+        raise ValueError(f"{out} was made with other settings: {changed}. Name another --out, or use the old")
 
 
 def _work_together(config: ScoreConfig, found: Survey, tell: Tell) -> int:
@@ -159,7 +163,7 @@ def _in_process(config: ScoreConfig, found: Survey, worker: int, queue: Any) -> 
     torch.set_num_threads(max(1, cores() // config.workers))
     cores.cache_clear()  # this worker has no more than that
     parent = multiprocessing.parent_process()
-    if parent:
+    if parent and parent.pid:
         end_with(parent.pid)
 
     def tell(traces: int, tokens: int) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from ownwords.problems.hub_data import hub_rows
 from ownwords.problems.readers import READERS, read_rows
-from ownwords.rsd.columns import FORCED
 from ownwords.suitability.shapes import IdTrace, Row, Shape, TextTrace, Where, shape_of
 from ownwords.traces.cells import clean
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 
 KINDS = {".jsonl": "JSONL", ".ndjson": "JSONL", ".parquet": "Parquet"}
 """of the files in a folder; other kinds lie there for other reasons"""
@@ -39,7 +38,7 @@ def members(spec: str, as_text: bool = False) -> Iterator[Member]:
     folder that `datasets` saved, or `hf:NAME,split=train,config=CONFIG` (also a folder, read by `datasets`).
     Raises ValueError in one line for what cannot be read, naming the row and the field.
     """
-    if (Path(spec) / "traces.sqlite").is_file():
+    if is_run(Path(spec)):
         yield from _run(Path(spec), as_text)
         return
     attempts: Counter[str] = Counter()
@@ -56,7 +55,7 @@ def members(spec: str, as_text: bool = False) -> Iterator[Member]:
 
 def _problem_id(trace: TextTrace | IdTrace) -> str:
     if isinstance(trace, IdTrace):
-        return trace.problem_id or hashlib.sha256(trace.prompt_ids.tobytes()).hexdigest()[:16]
+        return trace.problem_id or hashlib.sha256(trace.tokens.prompt_ids.tobytes()).hexdigest()[:16]
     return hashlib.sha256(clean(trace.question).encode()).hexdigest()[:16]  # as `Problem.id`
 
 
@@ -74,9 +73,7 @@ def _run(run_dir: Path, as_text: bool) -> Iterator[Member]:
                 ended = trace.finish_reason == "stop"
                 given: TextTrace | IdTrace = TextTrace(prompt, thinking, trace.answer_text, ended=ended, **common)
             else:
-                given = IdTrace(
-                    trace.prompt_ids, trace.token_ids, trace.source != FORCED, problem_id=trace.problem_id, **common
-                )
+                given = IdTrace(trace, problem_id=trace.problem_id, **common)
             yield Member(trace.problem_id, trace.attempt, place, given)
 
 

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from ownwords.problems.fields import QUESTION_NAMES
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import FORCED, UNKNOWN
 from ownwords.suitability.ends import ended
 
 Row = dict[str, Any]
@@ -59,10 +61,7 @@ class TextTrace:
 class IdTrace:
     """A trace that is token ids already."""
 
-    prompt_ids: np.ndarray
-    token_ids: np.ndarray
-    scored: np.ndarray
-    """bool per response token; forced ones and those without a loss are not"""
+    tokens: Tokens
     source: str
     verdict: str = "unverifiable"
     problem_id: str = ""
@@ -179,9 +178,11 @@ def _ids(where: Where, row: Row) -> Iterator[IdTrace]:
     learned = labels != IGNORED
     start = int(np.argmax(learned)) if learned.any() else len(ids)
     yield IdTrace(
-        prompt_ids=ids[:start],
-        token_ids=ids[start:],
-        scored=learned[start:],
+        Tokens(
+            prompt_ids=ids[:start],
+            token_ids=ids[start:],
+            source=np.where(learned[start:], UNKNOWN, FORCED),  # what carries no loss is as good as forced
+        ),
         source=_source(where, row),
         verdict=_verdict(row.get("correct")),
         problem_id=str(row.get("problem_id") or ""),
@@ -221,10 +222,14 @@ def _messages(row: Row, name: str) -> list[Message]:
 def _message(turn: Any, name: str) -> Message:
     if not isinstance(turn, dict):
         raise ValueError(f"the field '{name}' holds a {type(turn).__name__}, expected a turn with role and content")
-    role, content = (turn.get(key, turn.get(old)) for key, old in (("role", "from"), ("content", "value")))
-    for key, value in (("role", role), ("content", content)):
+
+    def said(key: str, old: str) -> str:
+        value = turn.get(key, turn.get(old))
         if not isinstance(value, str):
             raise ValueError(f"no field '{name}.{key}' with text")
+        return value
+
+    role, content = said("role", "from"), said("content", "value")
     message = {"role": {"human": "user", "gpt": "assistant"}.get(role, role), "content": content}
     thinking = next((turn[key] for key in ("reasoning_content", "thinking", "reasoning") if turn.get(key)), None)
     return {**message, "thinking": thinking} if isinstance(thinking, str) else message

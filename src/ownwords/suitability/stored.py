@@ -10,8 +10,7 @@
 | verdict | correct, incorrect, unparsable, timeout, unverifiable: as the set has it |
 | skipped | why it has no scores (too long for the student, no response); empty where it has |
 | prompt_tokens, length, scored_tokens | tokens of the prompt, of the response, and those of the response that count |
-| mean_surprisal ... ens_31_32 | `ownwords.suitability.scores.trace_scores` |
-| local_naturalness | nats; null unless it was asked for |
+| rsr ... ens_31_32 | `ownwords.suitability.scores.SCORES`, then those of other packages; null if there is none |
 
 `tokens.parquet`, the same rows, several to a row group: `trace`, `problem_id`, `attempt`, `prompt_ids`, and lists with
 one entry per response token: `token_ids`, `scored` (0 for forced tokens), `surprisal` (nats), `rank`, `entropy` (nats),
@@ -38,26 +37,28 @@ import yaml
 
 from ownwords.io.files import plain_errors, replacing
 from ownwords.io.paths import read_json, read_text
-from ownwords.suitability.scores import BELOW, ENS_QUANTILES, ens, set_scores
+from ownwords.records.tokens import Tokens
+from ownwords.rsd.columns import FORCED, UNKNOWN
+from ownwords.suitability.score import all_scores, ens
+from ownwords.suitability.scores import set_scores
 from ownwords.traces import fit
 
-SCORES = (
-    "mean_surprisal", "mean_rank", "mean_entropy", "rsr", "grape", "step_logprob", *BELOW, *ENS_QUANTILES,
-    "local_naturalness",
-)  # fmt: skip
 _KEY = [("trace", pa.int32()), ("problem_id", pa.string()), ("attempt", pa.int32())]
-TRACE_SCHEMA = pa.schema(
-    [*_KEY, *((name, pa.string()) for name in ("source", "verdict", "skipped"))]
-    + [(name, pa.int32()) for name in ("prompt_tokens", "length", "scored_tokens")]
-    + [(name, pa.float64()) for name in SCORES]
-)
 TOKEN_SCHEMA = pa.schema(
     [*_KEY, ("prompt_ids", pa.list_(pa.int32())), ("token_ids", pa.list_(pa.int32()))]
     + [("scored", pa.list_(pa.uint8())), ("surprisal", pa.list_(pa.float32())), ("rank", pa.list_(pa.int32()))]
     + [("entropy", pa.list_(pa.float32())), ("step", pa.list_(pa.int32()))]
 )
-PART_SCHEMA = pa.unify_schemas([TRACE_SCHEMA, TOKEN_SCHEMA])
 NAMES = ("scores.parquet", "tokens.parquet", "summary.json")
+
+
+def trace_schema() -> pa.Schema:
+    """The columns of scores.parquet."""
+    return pa.schema(
+        [*_KEY, *((name, pa.string()) for name in ("source", "verdict", "skipped"))]
+        + [(name, pa.int32()) for name in ("prompt_tokens", "length", "scored_tokens")]
+        + [(name, pa.float64()) for name in all_scores()]
+    )
 
 
 # absolute, wherever Arrow is given a path: it takes a leading ~ for somebody's home
@@ -70,7 +71,7 @@ def part_path(out: Path, number: int) -> Path:
 def write_part(out: Path, number: int, rows: list[dict[str, Any]]) -> None:
     """Rows of consecutive traces with the columns of both files; whole or not at all."""
     with plain_errors(out), replacing([part_path(out, number)]) as [file]:
-        pq.write_table(pa.Table.from_pylist(rows, schema=PART_SCHEMA), file)
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.unify_schemas([trace_schema(), TOKEN_SCHEMA])), file)
 
 
 def rows_in_parts(out: Path) -> int:
@@ -83,13 +84,14 @@ def finish(out: Path, parts: int, marks: dict[str, int]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     tokens_of: dict[str, list[np.ndarray]] = defaultdict(list)
     surprisal_of: dict[str, list[float]] = defaultdict(list)
+    schema = trace_schema()
     with plain_errors(out), replacing([out / name for name in NAMES]) as [scores, tokens, summary]:
-        with pq.ParquetWriter(scores, TRACE_SCHEMA) as traces, pq.ParquetWriter(tokens, TOKEN_SCHEMA) as columns:
+        with pq.ParquetWriter(scores, schema) as traces, pq.ParquetWriter(tokens, TOKEN_SCHEMA) as columns:
             for number in range(parts):
                 part = pq.read_table(part_path(out, number).absolute())
-                traces.write_table(part.select(TRACE_SCHEMA.names))
+                traces.write_table(part.select(schema.names))
                 columns.write_table(part.select(TOKEN_SCHEMA.names))
-                rows += part.select(TRACE_SCHEMA.names).to_pylist()
+                rows += part.select(schema.names).to_pylist()
                 for source, values in _ens(part):
                     tokens_of[source].append(values)
                 for name, value in _at_marks(part, marks):
@@ -104,9 +106,7 @@ def _ens(part: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
     """(source, entropy-normalised surprisal of the scored tokens) of every trace with scores."""
     for row in range(part.num_rows):
         if not part["skipped"][row].as_py():
-            surprisal, entropy, scored = (
-                part[name][row].values.to_numpy(zero_copy_only=False) for name in ("surprisal", "entropy", "scored")
-            )
+            surprisal, entropy, scored = (_array(part[name][row]) for name in ("surprisal", "entropy", "scored"))
             counts = scored.astype(bool)
             yield part["source"][row].as_py(), ens(surprisal[counts], entropy[counts]).astype(np.float32)
 
@@ -115,7 +115,7 @@ def _at_marks(part: pa.Table, marks: dict[str, int]) -> Iterator[tuple[str, floa
     """(name, surprisal) of every end of turn and closing tag that counts."""
     for row in range(part.num_rows):
         if not part["skipped"][row].as_py():
-            ids, surprisal, scored = (_value(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
+            ids, surprisal, scored = (_array(part[name][row]) for name in ("token_ids", "surprisal", "scored"))
             for name, mark in marks.items():
                 at = fit.place(name, mark, ids)
                 if at is not None and scored[at]:
@@ -129,8 +129,6 @@ def _fit(surprisals: list[float]) -> dict[str, Any]:
 
 def _summary(rows: list[dict[str, Any]], ens_of: dict[str, list[np.ndarray]]) -> dict[str, Any]:
     whole = [row for row in rows if not row["skipped"]]
-    if whole and whole[0]["local_naturalness"] is None:
-        whole = [{name: value for name, value in row.items() if name != "local_naturalness"} for row in whole]
 
     def figures(group: list[dict[str, Any]], values: list[np.ndarray]) -> dict[str, Any]:
         length = sum(row["length"] for row in group) / len(group)
@@ -173,17 +171,29 @@ class Scores:
         """The rows of scores.parquet."""
         return pq.read_table((self.path / "scores.parquet").absolute()).to_pylist()
 
-    def tokens(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of tokens.parquet, lists as arrays; holds one row group."""
+    def tokens(self) -> Iterator[Tokens]:
+        """The rows of tokens.parquet; holds one row group."""
         with pq.ParquetFile((self.path / "tokens.parquet").absolute()) as file:
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns)
+                table = file.read_row_group(group)
                 for row in range(table.num_rows):
-                    yield {name: _value(table[name][row]) for name in table.column_names}
+                    yield Tokens(**token_columns(table, row))
 
 
-def _value(cell: pa.Scalar) -> Any:
-    return cell.values.to_numpy(zero_copy_only=False) if isinstance(cell, pa.ListScalar) else cell.as_py()
+def token_columns(table: pa.Table, row: int) -> dict[str, Any]:
+    """A row of tokens.parquet as the columns of a `Tokens`. A set does not tell who wrote a token, only which were
+    forced; a trace that was skipped lacks what the student thinks."""
+    cells = {name: _array(table[name][row]) for name in TOKEN_SCHEMA.names if name not in dict(_KEY)}
+    source = np.where(cells["scored"] == 1, UNKNOWN, FORCED)
+    known = {"prompt_ids": cells["prompt_ids"], "token_ids": cells["token_ids"], "source": source}
+    if len(cells["surprisal"]):
+        known |= {"student_logprob": -cells["surprisal"], "student_rank": cells["rank"]}
+        known |= {"student_entropy": cells["entropy"], "step": cells["step"]}
+    return known
+
+
+def _array(cell: pa.ListScalar) -> np.ndarray:
+    return np.asarray(cell.values.to_numpy(zero_copy_only=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from ownwords.chat.settings import THINK
 from ownwords.models.load import load_tokenizer
 from ownwords.numbers import Count, CountOr0, CountOrNone, Processes, Seed, check
 from ownwords.suitability.sets import Member, members
 from ownwords.suitability.shapes import IdTrace
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 
 BLOCK_BATCHES, BLOCK_TRACES = 8, 256
 """A block is about so many batches of tokens, or so many traces."""
@@ -63,9 +65,10 @@ class Survey:
     """the set's ids are of another tokenizer than the student's"""
 
 
-def survey(config: ScoreConfig) -> Survey:
-    """Read the whole set once. Raises ValueError for every row that does not fit."""
-    as_text = _other_tokenizer(config)
+def survey(config: ScoreConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Survey:
+    """Read the whole set once. `tokenizer`: the student's, if it is in memory. Raises ValueError for every row that
+    does not fit."""
+    as_text = _other_tokenizer(config, tokenizer)
     digest = hashlib.sha256()
     ranked: list[tuple[bytes, int]] = []
     for number, member in enumerate(members(config.traces, as_text)):
@@ -100,7 +103,7 @@ def blocks(config: ScoreConfig, found: Survey) -> Iterator[list[tuple[int, Membe
 def _content(member: Member) -> bytes:
     trace = member.trace
     if isinstance(trace, IdTrace):
-        return trace.prompt_ids.tobytes() + trace.token_ids.tobytes() + trace.scored.tobytes()
+        return trace.tokens.ids.tobytes() + trace.tokens.free.tobytes()
     return repr((trace.prompt, trace.thinking, trace.answer)).encode(errors="surrogatepass")
 
 
@@ -108,17 +111,17 @@ def _size(member: Member) -> float:
     """About how many tokens a trace has."""
     trace = member.trace
     if isinstance(trace, IdTrace):
-        return len(trace.prompt_ids) + len(trace.token_ids)
+        return len(trace.tokens.ids)
     return (len(trace.question) + len(trace.thinking or "") + len(trace.answer)) / LETTERS_PER_TOKEN
 
 
-def _other_tokenizer(config: ScoreConfig) -> bool:
+def _other_tokenizer(config: ScoreConfig, tokenizer: PreTrainedTokenizerBase | None) -> bool:
     """Whether a run's ids mean other tokens than the student's."""
-    if not (Path(config.traces) / "traces.sqlite").is_file():
+    if not is_run(Path(config.traces)):
         return False
     with Store.read(Path(config.traces)) as store:
         theirs = store.config["student"]
     if theirs == config.student:
         return False
-    one, other = (load_tokenizer(name, "student").get_vocab() for name in (theirs, config.student))
-    return one != other
+    ours = tokenizer or load_tokenizer(config.student, "student")
+    return load_tokenizer(theirs, "student").get_vocab() != ours.get_vocab()

@@ -10,7 +10,7 @@ Shapes: D draws, P problems of all sets, K teachers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Standing:
     mean_length: float
 
 
-def compare(sets: dict[str, Sequence[dict[str, Any]]], seed: int = 0, draws: int = DRAWS) -> list[Standing]:
+def compare(sets: Mapping[str, Sequence[dict[str, Any]]], seed: int = 0, draws: int = DRAWS) -> list[Standing]:
     """Teachers from the one that suits best to the one that suits least; `sets`: name -> rows of scores.parquet.
 
     Raises ValueError for a set without a scored trace.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,11 @@ WITH_SOFT = "ALTER TABLE traces ADD COLUMN soft BLOB"
 """what a run with soft targets has beyond `SCHEMA`"""
 # the short columns stand first: SQLite reads a row from its start, and the long ones fill many pages
 ARRAYS = {"prompt_ids": np.dtype(np.int32), **COLUMNS}
-TRACE = [field.name for field in fields(Trace) if field.name != "soft"]
+TRACE = [
+    "problem_id", "attempt", *ARRAYS, "finish_reason", "thinking", "answer_text", "answer", "found_by", "verdict",
+    "judged_by", "privileged", "seconds",
+]  # fmt: skip
+"""the fields of a trace that a row has, but for `soft`"""
 CELLS = {
     "run": ["config", "identity", "digest", "versions"],
     "problems": ["id", "question", "answer", "kind", "source", "solution", "metadata"],
@@ -91,6 +94,16 @@ def checked(table: str, row: Sequence[Any]) -> dict[str, Any]:
     return cells
 
 
+def to_cells(trace: Trace) -> dict[str, Any]:
+    """Column name -> cell of a trace, soft targets with their checksum first. Raises ValueError if a column of
+    `ARRAYS` is not known."""
+    cells = {name: to_cell(name, trace.column(name) if name in ARRAYS else getattr(trace, name)) for name in TRACE}
+    if trace.soft is not None:
+        packed = pack(trace.soft)
+        cells["soft"] = _soft_checksum(cells["problem_id"], cells["attempt"], packed) + packed
+    return cells
+
+
 def to_cell(name: str, value: Any) -> Any:
     """A field of a trace as SQLite stores it: arrays as little-endian bytes, numpy's scalars as Python's."""
     if name in ARRAYS:
@@ -98,12 +111,6 @@ def to_cell(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     return float(value) if name == "seconds" else int(value)
-
-
-def soft_cell(trace: Trace) -> bytes:
-    """The soft targets of a trace as SQLite stores them, their checksum first."""
-    packed = pack(trace.soft)
-    return _soft_checksum(clean(trace.problem_id), int(trace.attempt), packed) + packed
 
 
 def _soft_checksum(problem_id: str, attempt: int, packed: bytes) -> bytes:

@@ -81,11 +81,12 @@ class Targets:
 
     @classmethod
     def of(cls, trace: Trace) -> Targets:
-        k = trace.soft["ids"].shape[1] // 2
-        theirs_TK = in_sets(trace.soft)[0][:, :k]
-        logprob_TK = np.where(theirs_TK, trace.soft["teacher"][:, :k].astype(np.float32), -np.inf)
+        soft_T = trace.column("soft")
+        k = soft_T["ids"].shape[1] // 2
+        theirs_TK = in_sets(soft_T)[0][:, :k]
+        logprob_TK = np.where(theirs_TK, soft_T["teacher"][:, :k].astype(np.float32), -np.inf)
         order_TK = (-logprob_TK).argsort(axis=1, kind="stable")
-        ids_TK = np.where(theirs_TK, trace.soft["ids"][:, :k], 0)
+        ids_TK = np.where(theirs_TK, soft_T["ids"][:, :k], 0)
         return cls(*(np.take_along_axis(values_TK, order_TK, axis=1) for values_TK in (ids_TK, logprob_TK)))
 
     def at_positions(self, before: int, rows: int) -> Targets:
@@ -100,14 +101,15 @@ class Targets:
 
 def union_row(trace: Trace) -> dict[str, Any]:
     """Per token the ids of both sets, and what each model says of them."""
-    used_TU = trace.soft["ids"] != PAD
+    soft_T = trace.column("soft")
+    used_TU = soft_T["ids"] != PAD
     return {
         "prompt_ids": trace.prompt_ids,
         "token_ids": trace.token_ids,
         "source": trace.source,
-        "target_ids": [ids_U[used_U] for ids_U, used_U in zip(trace.soft["ids"], used_TU)],
+        "target_ids": [ids_U[used_U] for ids_U, used_U in zip(soft_T["ids"], used_TU)],
         **{
-            f"{side}_logprobs": [row_U[used_U].astype(np.float32) for row_U, used_U in zip(trace.soft[side], used_TU)]
+            f"{side}_logprobs": [row_U[used_U].astype(np.float32) for row_U, used_U in zip(soft_T[side], used_TU)]
             for side in ("teacher", "student")
         },
     }
@@ -122,7 +124,7 @@ def trl_row(trace: Trace) -> dict[str, np.ndarray]:
         "completion_ids": trace.token_ids[opening:],
         "logprobs": targets.logprob_TK[opening:],
         "logprob_token_ids": targets.ids_TK[opening:],
-        "actual_logprobs": trace.teacher_logprob[opening:, None],
+        "actual_logprobs": trace.column("teacher_logprob")[opening:, None],
         "actual_token_ids": trace.token_ids[opening:, None],
     }
 
@@ -132,10 +134,10 @@ def axolotl_row(trace: Trace) -> dict[str, np.ndarray]:
     P, T = len(trace.prompt_ids), len(trace.token_ids)
     targets = Targets.of(trace).at_positions(P - 1, P + T)
     counts_N = np.zeros(P + T, np.int8)
-    counts_N[P - 1 : P - 1 + T] = trace.source != FORCED
+    counts_N[P - 1 : P - 1 + T] = trace.free
     total_N1 = np.logaddexp.reduce(targets.logprob_TK, axis=1, keepdims=True)
     return {
-        "input_ids": np.concatenate([trace.prompt_ids, trace.token_ids]),
+        "input_ids": trace.ids,
         "attention_mask": np.ones(P + T, np.int8),
         "labels": _labels(trace),
         "target_token_ids": targets.ids_TK,
@@ -151,7 +153,7 @@ def distillkit_row(trace: Trace, vocabulary: int) -> dict[str, np.ndarray]:
     N = P + T - 1
     targets = Targets.of(trace).at_positions(P - 1, N)
     return {
-        "input_ids": np.concatenate([trace.prompt_ids, trace.token_ids])[:N],
+        "input_ids": trace.ids[:N],
         "labels": _labels(trace)[:N],
         "compressed_logprobs": targets.logprob_TK.astype("<f2").view(np.uint8),
         "bytepacked_indices": bit_packed(targets.ids_TK, index_bits(vocabulary)),
@@ -180,12 +182,12 @@ def distillkit_config(k: int, vocabulary: int) -> str:
 
 def _opening(trace: Trace) -> int:
     """Forced tokens at the start."""
-    return int((trace.source == FORCED).cumprod().sum())
+    return int(trace.by(FORCED).cumprod().sum())
 
 
 def _labels(trace: Trace) -> np.ndarray:
-    free_T = np.where(trace.source == FORCED, np.int32(IGNORED), trace.token_ids)
-    return np.concatenate([np.full(len(trace.prompt_ids), IGNORED, np.int32), free_T])
+    learned_T = np.where(trace.free, trace.token_ids, np.int32(IGNORED))
+    return np.concatenate([np.full(len(trace.prompt_ids), IGNORED, np.int32), learned_T])
 
 
 @contextmanager

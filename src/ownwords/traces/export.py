@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from ownwords.io.files import plain_errors, replacing
 from ownwords.io.paths import check_folder, held
 from ownwords.records.problem import Problem
+from ownwords.records.tokens import Tokens
 from ownwords.records.trace import Trace
-from ownwords.rsd.columns import FORCED
 from ownwords.traces.cells import ARRAYS, clean
 from ownwords.traces.distill import IGNORED, Layout, distillkit_config, soft_table
 from ownwords.traces.select import PICKED_BECAUSE, Selection, length_order, reasons, select
@@ -87,8 +87,7 @@ def export(
     """
     out_dir = Path(out_dir)
     check_folder(out_dir)
-    if layouts:
-        _check_soft(store, layouts)
+    k = _check_soft(store, layouts) if layouts else 0
     names = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "jsonl")]
     names += [name for layout in layouts for name in SOFT_FILES[layout]]
     others = [name for layout, files in SOFT_FILES.items() if layout not in layouts for name in files]
@@ -107,7 +106,7 @@ def export(
             tables.enter_context(soft_table(file[f"soft_{layout}.parquet"], layout, vocabulary)) for layout in layouts
         ]
         if "distillkit" in layouts:
-            file["soft_distillkit.yaml"].write(distillkit_config(store.soft_targets, vocabulary).encode())
+            file["soft_distillkit.yaml"].write(distillkit_config(k, vocabulary).encode())
         for problem_id, group in groupby(store.traces(soft=bool(layouts)), key=lambda trace: trace.problem_id):
             attempts = list(group)
             chosen = select(attempts, selection, closing_id)
@@ -123,7 +122,8 @@ def export(
     return {name: out_dir / name for name in names}
 
 
-def _check_soft(store: Store, layouts: Sequence[Layout]) -> None:
+def _check_soft(store: Store, layouts: Sequence[Layout]) -> int:
+    """k of the run's soft targets."""
     if store.soft_targets is None:
         raise ValueError(
             f"{store.run_dir} holds no soft targets: they are kept while traces are made, by "
@@ -132,6 +132,7 @@ def _check_soft(store: Store, layouts: Sequence[Layout]) -> None:
     of_teacher = [layout for layout in layouts if layout != "union"]
     if of_teacher and store.config["teacher"] == "none":
         raise ValueError(f"{store.run_dir} has no teacher, whose soft targets {of_teacher[0]} reads: expected union")
+    return store.soft_targets
 
 
 def problem_row(
@@ -162,7 +163,7 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
     return {
         "problem_id": trace.problem_id,
         "attempt": trace.attempt,
-        **{name: getattr(trace, name) for name in ARRAYS},
+        **{name: trace.column(name) for name in ARRAYS},
         "finish_reason": trace.finish_reason,
         "verdict": trace.verdict,
         "judged_by": trace.judged_by,
@@ -177,14 +178,13 @@ def token_row(trace: Trace, why_not: str) -> dict[str, Any]:
 
 def sft_row(trace: Trace) -> dict[str, Any]:
     """One trace to train on: the loss is on the completion without its forced tokens."""
-    ids = {"problem_id": trace.problem_id, "attempt": trace.attempt}
-    return ids | to_learn(trace.prompt_ids, trace.token_ids, trace.source != FORCED)
+    return {"problem_id": trace.problem_id, "attempt": trace.attempt, **to_learn(trace)}
 
 
-def to_learn(prompt_ids: np.ndarray, token_ids: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """What a trainer reads of a trace; `counts` (bool per token of the completion) says where the loss is."""
-    learned = np.concatenate([np.zeros(len(prompt_ids), bool), counts])
-    input_ids = np.concatenate([prompt_ids, token_ids])
+def to_learn(tokens: Tokens) -> dict[str, np.ndarray]:
+    """What a trainer reads of a trace."""
+    learned = np.concatenate([np.zeros(len(tokens.prompt_ids), bool), tokens.free])
+    input_ids = tokens.ids
     return {
         "input_ids": input_ids,
         "labels": np.where(learned, input_ids, np.int32(IGNORED)),

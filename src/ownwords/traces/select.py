@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 from ownwords.records.trace import Trace
-from ownwords.rsd.columns import FORCED
 
 CLOSED = 3
 """tokens at the end of a prompt among which a template closes the thinking"""
@@ -76,8 +75,8 @@ def length_order(trace: Trace) -> tuple[int, int]:
 
 def surprisal(trace: Trace) -> float:
     """Nats: mean of -ln q over the free tokens, q the student's raw probability; infinite for a trace without any."""
-    free = trace.source != FORCED
-    return -float(trace.student_logprob[free].mean(dtype=np.float64)) if free.any() else np.inf
+    free = trace.free
+    return float(trace.surprisal[free].mean(dtype=np.float64)) if free.any() else np.inf
 
 
 def preference(trace: Trace, selection: Selection) -> tuple[float | str, int]:

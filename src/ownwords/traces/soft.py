@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ownwords.records.trace import Trace
-from ownwords.rsd.columns import FORCED
 from ownwords.rsd.soft import PAD, overlaps, soft_dtype
 
 HEADER = np.dtype([("k", "<u2"), ("tokens", "<u4")])
@@ -79,8 +78,8 @@ class Overlap:
         """Of traces with soft targets by two models, holding none of them."""
         total_3, tokens = np.zeros(3), 0
         for trace in traces:
-            free_T = trace.source != FORCED
-            total_3 += overlaps(trace.soft[free_T]).sum(0)
+            free_T = trace.free
+            total_3 += overlaps(trace.column("soft")[free_T]).sum(0)
             tokens += int(free_T.sum())
         return cls(k, *(total_3 / tokens if tokens else np.full(3, np.nan)).tolist())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ownwords.records.trace import Trace
+from ownwords.records.tokens import Tokens
 
 LONGEST = 8
 """tokens per character at the most; bytes that make no character after that are shown as U+FFFD"""
@@ -24,9 +24,9 @@ class Span:
     stop: int
 
 
-def spans(trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[Span]:
+def spans(tokens: Tokens, decode: Callable[[Sequence[int]], str]) -> list[Span]:
     """The completion cut into decodable pieces. `decode` keeps special tokens."""
-    return pieces(trace.token_ids.tolist(), decode)
+    return pieces(tokens.token_ids.tolist(), decode)
 
 
 def pieces(ids: Sequence[int], decode: Callable[[Sequence[int]], str], ended: bool = True) -> list[Span]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from ownwords.io.changes import changes
 from ownwords.io.files import damaged, folder, locked, plain_errors, undone, write_file
 from ownwords.io.paths import check_folder, check_input, foreign
 from ownwords.records.problem import Problem
@@ -27,15 +28,13 @@ from ownwords.records.trace import VERDICTS, Trace
 from ownwords.traces.cells import (
     LAYOUT,
     SCHEMA,
-    TRACE,
     WITH_SOFT,
     checked,
     clean,
     from_cells,
     insert,
     selected,
-    soft_cell,
-    to_cell,
+    to_cells,
 )
 
 FILES = ("traces.sqlite", "traces.sqlite-wal", "traces.sqlite-shm", "config.yaml", "versions.json")
@@ -54,6 +53,11 @@ def digest_of(config: dict[str, Any]) -> str:
     """16 hexadecimal digits of the SHA-256 of the canonical JSON of `config`."""
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory."""
+    return (Path(path) / "traces.sqlite").is_file()
 
 
 class Store:
@@ -97,7 +101,7 @@ class Store:
         """
         keys = sorted(config if identity is None else identity)
         run_dir, path = Path(run_dir), Path(run_dir) / "traces.sqlite"
-        check_folder(run_dir, "--run")
+        check_folder(run_dir, field="run")
         if os.path.lexists(path):
             check_input(path, "the database of a run")  # SQLite would make the file that a link leads to
         elif found := foreign(run_dir):
@@ -151,22 +155,20 @@ class Store:
         attempt is stored then), sqlite3.IntegrityError if the attempt is stored already.
         """
         assert trace.problem_id == problem.id, f"trace of {trace.problem_id}, problem {problem.id}"
-        judged = {"answer": clean(problem.answer), "kind": clean(problem.kind), "metadata": _json(problem.metadata)}
+        metadata = json.dumps(problem.metadata, sort_keys=True)
+        judged = {"answer": clean(problem.answer), "kind": clean(problem.kind), "metadata": metadata}
         with plain_errors(self.run_dir), self._db as db:
             known = db.execute("SELECT answer, kind, metadata FROM problems WHERE id = ?", [problem.id]).fetchone()
             if known is None:
                 texts = {name: clean(getattr(problem, name)) for name in ("question", "source", "solution")}
                 insert(db, "problems", {"id": problem.id, **texts, **judged})
-            elif changes := _changes(dict(zip(judged, known, strict=True)), judged):
+            elif changed := changes(dict(zip(judged, known, strict=True)), judged):
                 raise ValueError(
-                    f"{self.run_dir} has problem {problem.id} with other values: {changes}. "
+                    f"{self.run_dir} has problem {problem.id} with other values: {changed}. "
                     "Its stored verdicts hold for the old ones: use these, or name another --run"
                 )
-            cells = {name: to_cell(name, getattr(trace, name)) for name in TRACE}
             assert (trace.soft is None) == (self.soft_targets is None), f"soft targets: {self.soft_targets}"
-            if trace.soft is not None:
-                cells["soft"] = soft_cell(trace)
-            self._added[:] = [insert(db, "traces", {**cells, "digest": self.digest})]
+            self._added[:] = [insert(db, "traces", {**to_cells(trace), "digest": self.digest})]
 
     def done(self) -> set[tuple[str, int]]:
         """(problem id, attempt) of everything stored."""
@@ -228,12 +230,9 @@ class Store:
                 raise ValueError(damaged(self.run_dir, str(error))) from None
 
     def _refuse_another(self, config: dict[str, Any], keys: list[str]) -> None:
-        # a setting of None is one that is not set: an older version did not have it
-        old = {key: _json(self.config[key]) for key in self.identity if self.config[key] is not None}
-        new = {key: _json(config[key]) for key in keys if config[key] is not None}
-        if changes := _changes(old, new):
+        if changed := changes({key: self.config[key] for key in self.identity}, {key: config[key] for key in keys}):
             raise ValueError(
-                f"{self.run_dir} was made with another configuration: {changes}. "
+                f"{self.run_dir} was made with another configuration: {changed}. "
                 "Name another --run, or use the old values"
             )
 
@@ -263,14 +262,3 @@ def _create(db: sqlite3.Connection, config: dict[str, Any], versions: dict[str, 
             db.execute(WITH_SOFT)
         settings = {"config": json.dumps(config), "identity": json.dumps(identity)}
         insert(db, "run", {**settings, "digest": digest, "versions": json.dumps(versions)})
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _changes(old: dict[str, str], new: dict[str, str]) -> str:
-    """Every key whose value differs, as `key: old -> new`; empty if none does."""
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    shown = [(key, *(side.get(key, "(not set)").strip('"') for side in (old, new))) for key in changed]
-    return "; ".join(f"{key}: {before} -> {after}" for key, before, after in shown)

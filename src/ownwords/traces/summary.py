@@ -38,7 +38,7 @@ class Summary:
     implausible: float
     """share of tokens with q below 1 %"""
     pass_mass: float
-    """mean share of the teacher's proposals that the gate lets through"""
+    """mean share of the teacher's proposals that the gate lets through; NaN if nobody knows"""
 
     @property
     def verified(self) -> float:
@@ -57,7 +57,7 @@ def summarise(traces: Iterable[Trace]) -> Summary:
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     sources: Counter[int] = Counter()
-    problems, solved, by_endpoint = set(), set(), 0
+    problems, solved, by_endpoint, free_tokens = set(), set(), 0, 0
     length = surprisal = implausible = mass = 0.0
     for trace in traces:
         problems.add(trace.problem_id)
@@ -67,13 +67,14 @@ def summarise(traces: Iterable[Trace]) -> Summary:
         by_endpoint += trace.judged_by == "endpoint"
         reasons[trace.finish_reason] += 1
         for source in (TEACHER, STUDENT, FORCED):
-            sources[source] += int((trace.source == source).sum())
-        free = trace.source != FORCED
+            sources[source] += int(trace.by(source).sum())
+        free = trace.free
         length += len(trace.token_ids)
-        surprisal -= float(trace.student_logprob[free].sum(dtype=np.float64))
-        implausible += int((trace.student_logprob[free] < np.log(IMPLAUSIBLE)).sum())
-        mass += float(trace.pass_mass[free].sum(dtype=np.float64))
-    attempts, free_tokens = sum(verdicts.values()), max(sources[TEACHER] + sources[STUDENT], 1)
+        free_tokens += int(free.sum())
+        surprisal += float(trace.surprisal[free].sum(dtype=np.float64))
+        implausible += int((trace.surprisal[free] > -np.log(IMPLAUSIBLE)).sum())
+        mass += math.nan if trace.pass_mass is None else float(trace.pass_mass[free].sum(dtype=np.float64))
+    attempts, tokens = sum(verdicts.values()), max(free_tokens, 1)
     return Summary(
         problems=len(problems),
         attempts=attempts,
@@ -85,10 +86,17 @@ def summarise(traces: Iterable[Trace]) -> Summary:
         student_tokens=sources[STUDENT],
         forced_tokens=sources[FORCED],
         mean_length=length / max(attempts, 1),
-        mean_surprisal=surprisal / free_tokens,
-        implausible=implausible / free_tokens,
-        pass_mass=mass / free_tokens,
+        mean_surprisal=surprisal / tokens,
+        implausible=implausible / tokens,
+        pass_mass=mass / tokens,
     )
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The probability that at least one of k answers, chosen from n without replacement, is correct: the unbiased
+    estimator of Chen et al., arXiv 2107.03374, section 2.1."""
+    assert 0 <= correct <= n and 1 <= k <= n, (n, correct, k)
+    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
 
 
 def described(summary: Summary) -> dict[str, str]:

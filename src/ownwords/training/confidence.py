@@ -9,26 +9,25 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from ownwords.records.tokens import Tokens
+from ownwords.suitability.forward import Scorer
 from ownwords.training.rows import Row
 
-CHUNK = 1024
-"""positions whose log-probabilities are in memory as float32 at once"""
 
-
-@torch.inference_mode()
-def token_logprobs(model: PreTrainedModel, input_ids: np.ndarray) -> np.ndarray:
+def token_logprobs(scorer: Scorer, input_ids: np.ndarray) -> np.ndarray:
     """float32 [T]: the natural log of the raw probability (temperature 1) of each token given those before it; NaN for
     the first."""
-    ids_T = torch.from_numpy(np.asarray(input_ids, np.int64)).to(model.device)
-    logits_TV = model(input_ids=ids_T[None], use_cache=False).logits[0]
-    pieces = [torch.full((1,), torch.nan, device=model.device)]
-    for at in range(0, len(ids_T) - 1, CHUNK):
-        next_C = ids_T[at + 1 : at + 1 + CHUNK]
-        logprobs_CV = logits_TV[at : at + len(next_C)].float().log_softmax(-1)
-        pieces.append(logprobs_CV.gather(1, next_C[:, None])[:, 0])
-    return torch.cat(pieces).cpu().numpy()
+    column = np.full(len(input_ids), np.nan, np.float32)
+    if len(input_ids) > 1:
+        [read] = scorer.score([Tokens(prompt_ids=input_ids[:1], token_ids=input_ids[1:])])
+        column[1:] = read.column("student_logprob")
+    return column
 
 
 def with_column(rows: Sequence[Row], name: str, model: PreTrainedModel) -> list[Row]:
-    """The rows with one more column, computed by `model`."""
-    return [replace(row, columns={**row.columns, name: token_logprobs(model, row.input_ids)}) for row in rows]
+    """The rows with one more column, computed by `model`, whose logits are never held for all positions at once."""
+    threads, scorer = torch.get_num_threads(), Scorer(model, None, "the student")
+    try:
+        return [replace(row, columns={**row.columns, name: token_logprobs(scorer, row.input_ids)}) for row in rows]
+    finally:
+        torch.set_num_threads(threads)  # the scorer chooses them for itself; the training has its own

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
+from ownwords.configuration import FREE, Config, FieldError, Group
 from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.upft import TEMPLATE
@@ -38,11 +37,11 @@ class PrefixOptions:
     """Train on how traces begin (UPFT); whole traces where no length is given."""
 
     tokens: CountOrNone = None
-    """keep so many tokens of each completion, the last of them as end of turn [upft: 32]"""
+    """Tokens to keep of each completion, the last one as end of turn. [upft: 32]"""
     whole: Annotated[float | None, real("a share", 0, 1, below=True)] = None
-    """share of the traces that stay whole [upft: 0.1, else 0]"""
+    """Share of the traces that stay whole. [upft: 0.1, else 0]"""
     template: str = TEMPLATE
-    """what the prompt of a prefix asks, {question} standing for the problem; empty keeps the prompt of the trace"""
+    """Prompt of a shortened trace, with {question} for the problem; empty keeps the prompt of the trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +49,14 @@ class MaskOptions:
     """Tokens that are read but not learned."""
 
     below: Annotated[float | None, real("a probability", 0, 1, above=True, below=True)] = None
-    """no loss on tokens with a student probability below this: the control that skips foreign tokens"""
+    """Probability below which the student's tokens have no loss: the control that skips foreign tokens."""
     source: Literal["teacher", "student"] | None = None
-    """no loss on tokens that the teacher, or the student, wrote"""
+    """Model whose tokens have no loss."""
     anchors: Path | None = None
-    """no loss on tokens whose probability is already higher in this checkpoint, from early in a first training
-    (OUT/checkpoints/checkpoint-N): imitation anchors (T3S)"""
+    """Checkpoint from early in a first training, which gives no loss to tokens that it finds likelier than the student
+    does (T3S)."""
     rise: Annotated[float, real("a probability", 0, 1, below=True)] = 0.0
-    """with --mask.anchors: how much higher the probability must be"""
+    """Minimum rise in probability, from the student to the checkpoint of --mask.anchors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,123 +64,138 @@ class LoraOptions:
     """Train an adapter in place of all weights; `ownwords merge` makes a model of it."""
 
     rank: CountOrNone = None
-    """train an adapter of this rank in every linear layer; all weights are trained if it is not given"""
+    """Rank of a LoRA adapter in every linear layer. [default: all weights are trained]"""
     alpha: Annotated[float | None, real("a number", 0, above=True)] = None
-    """the adapter's scale is alpha / rank [twice the rank]"""
+    """LoRA's alpha: the adapter is scaled by alpha / rank. [twice the rank]"""
     dropout: Annotated[float, real("a share", 0, 1, below=True)] = 0.0
-    """share of the adapter's input that is dropped while it is trained"""
+    """Share of the adapter's input that is dropped in training."""
 
 
-@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides a training."""
+class Recipe(Group):
+    """How the weights are moved; what is not given comes from the preset."""
 
-    data: Annotated[list[str], Parameter(negative="")]
-    """traces: a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels; several
-    times for several sets, then with shares if wanted: --data a,share=0.8 --data b,share=0.2"""
-    out: Path
-    """where the student goes; an unfinished training there goes on"""
-    student: str | None = None
-    """a model folder, a .gguf file, a hub name, or world; the run's own student if not given"""
-
-    preset: Literal["paper", "upft", "world"] = "paper"
-    """the recipe that gives the options which are not given; their texts name its values"""
     learning_rate: Annotated[float | None, real("a number", 0, above=True)] = None
-    """the highest learning rate, after the warm-up [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
+    """Peak learning rate. [paper: 1e-5, upft: 2e-6, world: 3e-4]"""
     schedule: Literal["cosine", "linear", "constant"] | None = None
-    """how the learning rate falls after the warm-up [cosine, upft: constant]"""
+    """Decay of the learning rate after the warm-up. [cosine, upft: constant]"""
     warmup: Annotated[float | None, real("a share of the steps", 0, 1, below=True)] = None
-    """share of the steps in which the learning rate rises [0.05, upft: 0.03]"""
+    """Share of the steps in which the learning rate rises. [0.05, upft: 0.03]"""
     weight_decay: Annotated[float | None, real("a number", 0)] = None
-    """weight decay of AdamW [1e-4, upft: 0]"""
+    """Weight decay of AdamW. [1e-4, upft: 0]"""
     betas: tuple[float, float] | None = None
-    """the two betas of AdamW [0.9 0.95]"""
+    """Betas of AdamW. [0.9 0.95]"""
     max_grad_norm: Annotated[float, real("a number", 0, above=True)] = 1.0
-    """gradients are scaled down to this norm"""
+    """Maximum gradient norm; larger gradients are scaled down."""
     batch: CountOrNone = None
-    """traces per step, over all processes [16, upft: 64]"""
+    """Traces per step, over all processes. [16, upft: 64]"""
     micro_batch: CountOrNone = None
-    """traces that a process works on at once: memory and speed, the sum is the same [1, world: 16]"""
+    """Traces per forward pass and process; sets memory and speed, not the result. [1, world: 16]"""
     epochs: Annotated[float | None, real("a number", 0, 10**6, above=True)] = None
-    """times through the traces [5, upft: 1]"""
+    """Passes over the traces. [5, upft: 1]"""
+
+    def __post_init__(self) -> None:
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            raise FieldError("betas", "{betas} is {}, expected two numbers from 0 to below 1", self.betas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Group):
+    """Which traces are trained on."""
 
     pick: Pick | None = None
-    """which of the correct attempts at a problem of a run: the shortest, a random one, the one that surprises the
-    student least, or all [shortest]"""
+    """Correct attempts to take per problem of a run: the shortest, a random one, the one that surprises the student
+    least, or all. [shortest]"""
     max_fallback: Share = 0.5
-    """the largest share of tokens by the student in a trace of a run; runs with --gate never are not asked"""
-    incorrect: Annotated[bool, Parameter(negative="")] = False
-    """take attempts of a run whatever their verdict"""
+    """Maximum share of tokens written by the student in a trace of a run (except with the gate never)."""
+    incorrect: bool = False
+    """Take attempts of a run whatever their verdict."""
     max_length: CountOrNone = None
-    """the longest trace, prompt included [the student's context]"""
+    """Maximum tokens per trace, including the prompt. [the student's context]"""
     over_length: Literal["refuse", "drop"] = "refuse"
-    """what to do if traces are longer: stop, or leave them out; none is ever cut"""
+    """Refuse to train if traces are longer, or drop them; none is ever cut."""
     cap_problems: CountOrNone = None
-    """train on so many problems only, the same ones for every set of traces at them"""
+    """Maximum problems to train on, the same ones for every set of traces."""
     cap_tokens: CountOrNone = None
-    """train on traces with at most so many tokens with loss"""
+    """Maximum tokens with loss, over all traces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Group):
+    """Where and how the training computes, and what it keeps."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Precision of computations; auto takes bf16 if a GPU has it, and weights and optimiser stay in float32."""
+    checkpointing: bool = False
+    """Use gradient checkpointing: less memory, slower."""
+    device: Annotated[Literal["auto", "cpu"], FREE] = "auto"
+    """Device to train on; auto takes a GPU if there is one."""
+    save_every: Annotated[CountOrNone, FREE] = None
+    """Steps between checkpoints. [a tenth of all]"""
+    keep: Annotated[int, whole(), FREE] = 2
+    """Checkpoints to keep; 0 keeps all."""
+    report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], FREE] = field(default_factory=list)
+    """Trackers to log to beside metrics.jsonl, which have to be installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """Everything that decides a training."""
+
+    data: Annotated[list[str], FREE]
+    """Traces to train on: a run directory, an export, or a .parquet or .jsonl file with input_ids and labels; repeat it
+    for several sets, with shares such as --data a,share=0.8."""
+    out: Annotated[Path, FREE]
+    """Directory for the trained student; an unfinished training continues."""
+    overwrite: Annotated[bool, FREE] = False
+    """Delete the training in the output directory, and start anew."""
+    student: str | None = None
+    """Student to train: a model folder, a .gguf file, a hub name, or world. [default: the run's own]"""
+
+    preset: Annotated[Literal["paper", "upft", "world"], FREE] = "paper"
+    """Recipe for options that are not given; brackets show its values."""
+    recipe: Recipe = Recipe()
+    seed: Seed = 0
+    """Seed of the order of traces, of random choices, and of the adapter's first weights."""
+    choice: Choice = Choice()
     prefix: PrefixOptions = PrefixOptions()
     mask: MaskOptions = MaskOptions()
     weights: str | None = None
-    """a per-token column that the loss of each token is multiplied by, such as pass_mass or one of your own"""
-
+    """Per-token column that multiplies the loss, such as pass_mass."""
     lora: LoraOptions = LoraOptions()
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16: computations in bfloat16, weights and optimiser in float32; auto: bf16 where a GPU has it"""
-    checkpointing: Annotated[bool, Parameter(negative="")] = False
-    """gradient checkpointing: less memory, slower"""
-    device: Literal["auto", "cpu"] = "auto"
-    """auto: the GPU if there is one"""
-    seed: Seed = 0
-    """decides the order of traces, random choices and the adapter's first weights"""
-    save_every: CountOrNone = None
-    """steps between checkpoints [a tenth of all]"""
-    keep: Annotated[int, whole(), Parameter(name="--keep")] = 2
-    """how many checkpoints to keep; 0 keeps all"""
-    report_to: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Parameter(negative="")] = field(
-        default_factory=list
-    )
-    """trackers beside metrics.jsonl; they have to be installed"""
-    overwrite: Annotated[bool, Parameter(negative="")] = False
-    """delete the training that OUT holds, and start anew; files that are not its own stop the command"""
+    machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas is {self.betas}, expected two numbers from 0 to below 1")
         if self.prefix.template and "{question}" not in self.prefix.template:
-            raise ValueError(f"prefix.template is {self.prefix.template!r}, expected {{question}} in it")
+            raise FieldError(
+                "prefix.template",
+                "{prefix.template} is {}, expected {} in it",
+                repr(self.prefix.template),
+                "{question}",
+            )
 
     def resolved(self) -> TrainConfig:
-        """The same with the preset's values filled in. Raises ValueError where options contradict each other."""
+        """The same with the preset's values filled in. Raises FieldError if options contradict each other."""
         preset = dict(PRESETS[self.preset])
         prefix = preset.pop("prefix", {})
-        given = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in preset.items()}
+        values = preset | {name: value for name, value in vars(self.recipe).items() if value is not None}
         tokens = self.prefix.tokens or prefix.get("tokens")
         if self.prefix.whole is not None and tokens is None:
-            raise ValueError("--prefix.whole without --prefix.tokens: without prefixes all traces are whole")
+            raise FieldError(
+                "prefix.whole", "{prefix.whole} without {prefix.tokens}: without prefixes all traces are whole"
+            )
         whole = prefix.get("whole", 0.0) if self.prefix.whole is None and tokens else self.prefix.whole
-        if given["batch"] % given["micro_batch"]:
-            raise ValueError(
-                f"batch {given['batch']} is no multiple of micro-batch {given['micro_batch']}: expected one that is"
+        if values["batch"] % values["micro_batch"]:
+            raise FieldError(
+                "batch",
+                "{batch} {} is no multiple of {micro_batch} {}: expected one that is",
+                values["batch"],
+                values["micro_batch"],
             )
         return replace(
             self,
-            **given,
+            recipe=replace(self.recipe, **values),
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
-
-    def flat(self) -> dict[str, Any]:
-        """Dotted keys with JSON values."""
-        flat: dict[str, Any] = {}
-        for key, value in asdict(self).items():
-            for name, inner in value.items() if isinstance(value, dict) else [("", value)]:
-                inner = list(inner) if isinstance(inner, tuple) else str(inner) if isinstance(inner, Path) else inner
-                flat[f"{key}.{name}" if name else key] = inner
-        return flat
-
-
-SCOPE = {"data", "out", "preset", "device", "save_every", "keep", "report_to", "overwrite"}
-"""Keys that do not decide what the student becomes and may change between starts; the data is told by its digest."""

@@ -13,17 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded, load
 from ownwords.traces.select import Selection
+from ownwords.traces.store import is_run
 from ownwords.training import masks
 from ownwords.training.confidence import with_column
 from ownwords.training.config import TrainConfig
 from ownwords.training.mixtures import cap_problems, cap_tokens, check_shares, mix
-from ownwords.training.row_sources import file_rows, is_run, run_rows
+from ownwords.training.row_sources import file_rows, run_rows
 from ownwords.training.rows import Row, check_ids, digest, order
 from ownwords.training.upft import prefix, spread
+
+Device = torch.device | str
 
 
 @dataclass(frozen=True)
@@ -80,28 +84,28 @@ def parse_data(text: str) -> tuple[Path, float | None]:
         raise ValueError(f"--data {text}: share is {share!r}, expected a number such as 0.2") from None
 
 
-def build(config: TrainConfig, student: Loaded, device: torch.device | str = "cpu") -> TrainingSet:
+def build(config: TrainConfig, student: Loaded, device: Device = "cpu") -> TrainingSet:
     """The training set of a resolved configuration. `device`: where models read the traces, if a mask asks for it.
 
     Raises ValueError for whatever is wrong with the data or does not go together with it.
     """
     paths, stated = zip(*map(parse_data, config.data), strict=True)
     shares = check_shares(stated)
-    if not any(map(is_run, paths)) and (config.pick or config.incorrect):
+    if not any(map(is_run, paths)) and (config.choice.pick or config.choice.incorrect):
         raise ValueError(
             "--pick and --incorrect choose among the attempts of a run directory: files are taken as they are"
         )
-    sets, read, counts = [], [], Counter[str]()
+    sets, read, counts = list[list[Row]](), list[int](), Counter[str]()
     for path in paths:
         rows = _read(path, config, student.tokenizer)
         check_ids(rows, student.tokenizer.get_vocab().values(), str(path))
         read.append(len(rows))
         sets.append(_shaped(rows, path, config, student, device, counts))
     rows = mix(sets, shares) if shares else order([row for rows in sets for row in rows], config.seed)
-    if config.cap_problems:
-        rows = cap_problems(rows, config.cap_problems)
-    if config.cap_tokens:
-        rows = cap_tokens(rows, config.cap_tokens)
+    if config.choice.cap_problems:
+        rows = cap_problems(rows, config.choice.cap_problems)
+    if config.choice.cap_tokens:
+        rows = cap_tokens(rows, config.choice.cap_tokens)
     if not rows:
         raise ValueError(_why_empty(config, sets, counts))
     taken = {id(row) for row in rows}
@@ -119,16 +123,16 @@ def _read(path: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -
     if not is_run(path):
         return file_rows(path)
     selection = Selection(
-        correct=not config.incorrect,
-        max_fallback=config.max_fallback,
-        pick=config.pick or "shortest",
+        correct=not config.choice.incorrect,
+        max_fallback=config.choice.max_fallback,
+        pick=config.choice.pick or "shortest",
         seed=config.seed,
     )
     return run_rows(path, selection, tokenizer)
 
 
 def _shaped(
-    rows: list[Row], path: Path, config: TrainConfig, student: Loaded, device, counts: Counter[str]
+    rows: list[Row], path: Path, config: TrainConfig, student: Loaded, device: Device, counts: Counter[str]
 ) -> list[Row]:
     """One set, ordered, cut, masked and weighed; what was dropped is counted in `counts`."""
     rows = order(rows, config.seed)
@@ -146,28 +150,28 @@ def _shaped(
 
 def _prefixed(rows: list[Row], path: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     options = config.prefix
-    if tokenizer.eos_token_id is None:
+    if (end_id := tokenizer.eos_token_id) is None:
         raise ValueError("the student's tokenizer names no end-of-turn token, which ends a prefix: expected eos_token")
-    if options.template and any(row.question is None for row in rows):
+    if options.template and any(row.ask is None for row in rows):
         raise ValueError(
             f"{path} holds no text of the problems, which --prefix.template is about: give the run directory, or an "
             'empty --prefix.template "" to keep the prompts as they are'
         )
 
     def cut(row: Row) -> Row:
-        prompt = row.render(options.template.replace("{question}", row.question)) if options.template else None
-        return prefix(row, options.tokens, tokenizer.eos_token_id, prompt)
+        prompt = row.ask(options.template) if row.ask and options.template else None
+        return prefix(row, given(options.tokens), end_id, prompt)
 
-    return [row if whole else cut(row) for row, whole in spread(rows, options.whole)]
+    return [row if whole else cut(row) for row, whole in spread(rows, given(options.whole))]
 
 
 def _within_length(
     rows: list[Row], path: Path, config: TrainConfig, student: Loaded, counts: Counter[str]
 ) -> list[Row]:
     context = getattr(student.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
-    limit = min(config.max_length or math.inf, context)
+    limit = min(config.choice.max_length or math.inf, context)
     fitting = [row for row in rows if len(row.input_ids) <= limit]
-    if len(fitting) < len(rows) and config.over_length == "refuse":
+    if len(fitting) < len(rows) and config.choice.over_length == "refuse":
         longest = max(len(row.input_ids) for row in rows)
         whose = "the student reads no more" if limit == context else "raise --max-length"
         raise ValueError(
@@ -178,14 +182,14 @@ def _within_length(
     return fitting
 
 
-def _masked(rows: list[Row], path: Path, config: TrainConfig, student: Loaded, device) -> list[Row]:
+def _masked(rows: list[Row], path: Path, config: TrainConfig, student: Loaded, device: Device) -> list[Row]:
     options = config.mask
     if options.source:
         _require(rows, "source", path, f"--mask.source {options.source}")
         rows = [masks.by_source(row, options.source) for row in rows]
     if options.below:
         if any("student_logprob" not in row.columns for row in rows):
-            rows = with_column(rows, "student_logprob", student.model.to(device))
+            rows = with_column(rows, "student_logprob", _at(student.model, device))
         rows = [masks.below(row, options.below) for row in rows]
     if options.anchors:
         early = load(str(options.anchors), "early checkpoint", "cpu", "float32")
@@ -195,10 +199,15 @@ def _masked(rows: list[Row], path: Path, config: TrainConfig, student: Loaded, d
                 f"--mask.anchors {options.anchors} has {sizes[1]} words, the student {sizes[0]}: expected a checkpoint "
                 "of an earlier training of this student"
             )
-        rows = with_column(rows, "before_logprob", student.model.to(device))
-        rows = with_column(rows, "early_logprob", early.model.to(device))
+        rows = with_column(rows, "before_logprob", _at(student.model, device))
+        rows = with_column(rows, "early_logprob", _at(early.model, device))
         rows = [masks.anchors(row, options.rise) for row in rows]
     return rows
+
+
+def _at(model: PreTrainedModel, device: Device) -> PreTrainedModel:
+    model.to(device)  # type: ignore[arg-type]  # its wrapper loses `self`
+    return model
 
 
 def _require(rows: Sequence[Row], column: str, path: Path, option: str) -> None:
@@ -212,8 +221,9 @@ def _require(rows: Sequence[Row], column: str, path: Path, option: str) -> None:
 
 
 def _why_empty(config: TrainConfig, sets: list[list[Row]], counts: Counter[str]) -> str:
-    if any(sets) and config.cap_tokens:
-        return f"--cap-tokens {config.cap_tokens} is less than the first trace has: expected room for a trace at least"
+    if any(sets) and config.choice.cap_tokens:
+        most = config.choice.cap_tokens
+        return f"--cap-tokens {most} is less than the first trace has: expected room for a trace at least"
     if any(sets):
         return f"the smallest of the sets ({min(map(len, sets))} rows) leaves no row at these shares: give it more rows"
     return (

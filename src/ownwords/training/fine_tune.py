@@ -16,26 +16,27 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
 from transformers import AutoConfig, GenerationConfig
 
+from ownwords.configuration import FieldError, given
+from ownwords.io.changes import changes
 from ownwords.io.files import folder, locked, new_folder, plain_errors, undone, write_file
 from ownwords.io.paths import check_folder as check_directory
 from ownwords.io.paths import foreign
 from ownwords.io.process import interruptible, versions
 from ownwords.models.load import load, model_path
-from ownwords.traces.store import Store
+from ownwords.traces.store import Store, is_run
 from ownwords.training.config import TrainConfig
 from ownwords.training.dataset import build, parse_data
 from ownwords.training.log import Metrics, Progress, cut_metrics
 from ownwords.training.model_card import write_card
 from ownwords.training.prepared import PACKAGES, Prepared
-from ownwords.training.row_sources import EXPECTED, is_run
+from ownwords.training.row_sources import EXPECTED
 from ownwords.training.trainer import TraceTrainer, make_trainer
 
 RECORD = "training.json"
@@ -47,19 +48,24 @@ def prepare(config: TrainConfig) -> Prepared:
     """Load and check everything. Raises ValueError for whatever would stop the training, before its first step."""
     config = config.resolved()
     check_directory(config.out)
-    state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
-    if config.batch % (config.micro_batch * state.num_processes):
-        raise ValueError(
-            f"batch {config.batch} is no multiple of micro-batch {config.micro_batch} times {state.num_processes} "
-            "processes: expected one that is"
+    state = PartialState(cpu=config.machine.device == "cpu" or not torch.cuda.is_available())
+    batch, micro_batch = given(config.recipe.batch), given(config.recipe.micro_batch)
+    if batch % (micro_batch * state.num_processes):
+        raise FieldError(
+            "batch",
+            "{batch} {} is no multiple of {micro_batch} {} times {} processes: expected one that is",
+            batch,
+            micro_batch,
+            state.num_processes,
         )
-    config = replace(config, student=config.student or _students_name(config), precision=_precision(config))
+    name = config.student or _students_name(config)
+    config = config.changed(student=name, precision=_precision(config))
     # an adapter's frozen weights need no float32
-    dtype = "bfloat16" if config.lora.rank and config.precision == "bf16" else "float32"
-    student = load(config.student, "student", "cpu", dtype)
-    own_dtype = AutoConfig.from_pretrained(model_path(config.student, "student")).dtype or torch.float32
+    dtype = "bfloat16" if config.lora.rank and config.machine.precision == "bf16" else "float32"
+    student = load(name, "student", "cpu", dtype)
+    own_dtype = AutoConfig.from_pretrained(model_path(name, "student")).dtype or torch.float32
     prepared = Prepared(config, student, own_dtype, build(config, student, state.device), state.num_processes)
-    if math.ceil(prepared.steps * config.warmup) >= prepared.steps:
+    if math.ceil(prepared.steps * given(config.recipe.warmup)) >= prepared.steps:
         raise ValueError(
             f"{prepared.steps} step in all, and the rate begins at 0 where it is warmed up: nothing would be learned; "
             "give more traces or epochs, a smaller --batch, or --warmup 0"
@@ -76,12 +82,9 @@ def check_folder(out: Path, record: dict[str, Any], overwrite: bool) -> None:
     old = read_record(out)
     if old is None:
         raise ValueError(f"{out} is not empty and no training (it holds no {RECORD}): name another --out")
-    before, now = old["decides"], json.loads(json.dumps(record))
-    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-    if changed and not overwrite:
-        changes = "; ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
+    if (changed := changes(old["decides"], record)) and not overwrite:
         raise ValueError(
-            f"{out} holds a training with other settings: {changes}. Name another --out, use the old values, or start "
+            f"{out} holds a training with other settings: {changed}. Name another --out, use the old values, or start "
             "anew with --overwrite"
         )
     if overwrite and (stray := _foreign(out, old)):
@@ -115,7 +118,7 @@ def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress
     with plain_errors(out), ExitStack() as closing:
         if state.is_main_process:
             closing.enter_context(folder(checkpoints))
-            closing.enter_context(locked(checkpoints, "--out"))
+            closing.enter_context(locked(checkpoints, field="out"))
             if config.overwrite:
                 _clear(out)
             made = [out / name for name in (RECORD, *LOGS)]
@@ -123,7 +126,8 @@ def train(prepared: Prepared, tell: Callable[[Progress], None] = lambda progress
             if read_record(out) is None:
                 _write_record(prepared)
         state.wait_for_everyone()
-        return read_record(out)["ended"] or _train(prepared, checkpoints, tell)
+        ended = bool((read_record(out) or {}).get("ended"))
+        return ended or _train(prepared, checkpoints, tell)
 
 
 def _clear(out: Path) -> None:
@@ -139,12 +143,12 @@ def _clear(out: Path) -> None:
 
 def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], None]) -> bool:
     config, out, student = prepared.config, prepared.config.out, prepared.student
-    if "tensorboard" in config.report_to:
+    if "tensorboard" in config.machine.report_to:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
     generation_config = deepcopy(student.model.generation_config)
     state = PartialState()
     resume = last_checkpoint(checkpoints)
-    done = 0 if resume is None else _step(resume)
+    done = (resume and _step(resume)) or 0
     state.wait_for_everyone()
     if state.is_main_process:
         cut_metrics(out / "metrics.jsonl", after=done)
@@ -173,7 +177,7 @@ def _train(prepared: Prepared, checkpoints: Path, tell: Callable[[Progress], Non
 def last_checkpoint(checkpoints: Path) -> Path | None:
     """The latest checkpoint that was written whole: its last file, the trainer's state, can be read."""
     numbered = [path for path in checkpoints.iterdir() if _step(path) is not None]
-    for path in sorted(numbered, key=_step, reverse=True):  # type: ignore[arg-type]
+    for path in sorted(numbered, key=lambda path: _step(path) or 0, reverse=True):
         try:
             json.loads((path / "trainer_state.json").read_text())
             return path
@@ -204,7 +208,7 @@ def _save(
     generated.save_pretrained(out)
     prepared.student.tokenizer.save_pretrained(out)
     if not config.lora.rank:
-        AutoConfig.from_pretrained(model_path(config.student, "student")).save_pretrained(out)
+        AutoConfig.from_pretrained(model_path(given(config.student), "student")).save_pretrained(out)
 
 
 def _move_up(prepared: Prepared, student: Path) -> None:
@@ -249,8 +253,8 @@ def _students_name(config: TrainConfig) -> str:
     return names.pop()
 
 
-def _precision(config: TrainConfig) -> str:
-    if config.precision != "auto":
-        return config.precision
-    gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+def _precision(config: TrainConfig) -> Literal["bf16", "fp32"]:
+    if config.machine.precision != "auto":
+        return config.machine.precision
+    gpu = config.machine.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return "bf16" if gpu else "fp32"

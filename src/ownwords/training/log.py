@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ownwords.io.files import replacing
 
@@ -36,11 +38,18 @@ class Metrics(TrainerCallback):
     ) -> None:
         self.path, self.steps, self.interrupted, self.tell = path, steps, interrupted, tell
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.interrupted():
             control.should_save = control.should_training_stop = True
 
-    def on_log(self, args, state, control, logs: dict, **_):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] = MappingProxyType({}),
+        **_: Any,
+    ) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded
-from ownwords.training.config import SCOPE, TrainConfig
+from ownwords.training.config import TrainConfig
 from ownwords.training.dataset import TrainingSet
 
 PACKAGES = ("ownwords", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
@@ -31,15 +32,15 @@ class Prepared:
 
     @property
     def steps_per_epoch(self) -> int:
-        micro_batches = math.ceil(len(self.data.rows) / (self.config.micro_batch * self.processes))
-        return math.ceil(micro_batches * self.config.micro_batch * self.processes / self.config.batch)
+        at_once = given(self.config.recipe.micro_batch) * self.processes
+        return math.ceil(math.ceil(len(self.data.rows) / at_once) * at_once / given(self.config.recipe.batch))
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.config.epochs * self.steps_per_epoch)
+        return math.ceil(given(self.config.recipe.epochs) * self.steps_per_epoch)
 
     @property
     def record(self) -> dict[str, Any]:
         """What decides the student; a folder with another record is refused."""
-        config = {key: value for key, value in self.config.flat().items() if key.split(".")[0] not in SCOPE}
+        config = {key: value for key, value in self.config.flat().items() if key not in self.config.free()}
         return {**config, "student_weights": self.student.fingerprint, "data_digest": self.data.digest}

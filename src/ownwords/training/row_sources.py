@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,6 @@ FIGURES = [name for name in COLUMNS if name not in ("token_ids", "refused_id")]
 EXPECTED = "expected a run directory, the folder of an export, or a .parquet or .jsonl file with input_ids and labels"
 
 
-def is_run(path: Path) -> bool:
-    return (path / "traces.sqlite").is_file()
-
-
 def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """The selected traces of a run directory. `tokenizer`: the student's."""
     with Store.read(run) as store:
@@ -50,16 +47,16 @@ def run_rows(run: Path, selection: Selection, tokenizer: PreTrainedTokenizerBase
                 "generate more, or loosen --incorrect or --max-fallback"
             )
 
-        def render(question: str) -> list[int]:
-            return chat.ids(chat.ask(question, system), keep_opening=opening == "")
+        def ask(question: str, template: str) -> list[int]:
+            return chat.ids(chat.ask(template.replace("{question}", question), system), keep_opening=opening == "")
 
-        return [replace(trace_row(trace), question=questions[trace.problem_id], render=render) for trace in chosen]
+        return [replace(trace_row(trace), ask=partial(ask, questions[trace.problem_id])) for trace in chosen]
 
 
 def trace_row(trace: Trace) -> Row:
     """A trace as `ownwords export` writes it, with its figures beside it."""
     row, start = sft_row(trace), len(trace.prompt_ids)
-    columns = {name: _padded(getattr(trace, name), start) for name in FIGURES}
+    columns = {name: _padded(trace.column(name), start) for name in FIGURES}
     return Row(trace.problem_id, trace.attempt, row["input_ids"], row["labels"], start, columns)
 
 

@@ -17,7 +17,11 @@ from ownwords.traces.export import IGNORED
 
 @dataclass(frozen=True)
 class Row:
-    """One sequence of T token ids."""
+    """One sequence of T token ids, as the optimiser sees it.
+
+    It is no `Tokens`: prompt and completion are one here and both may be cut or replaced, the figures bear whatever
+    names a user's file gives them, and some tokens of a column may be unknown while others are not.
+    """
 
     problem_id: str
     attempt: int
@@ -31,10 +35,9 @@ class Row:
     """per-token figures, float32 [T] each, NaN where nothing is known (on the prompt)"""
     weights: np.ndarray | None = None
     """float32 [T]: what the loss of each token is multiplied by; None: 1"""
-    question: str | None = None
-    """the problem's text, where the source knows it"""
-    render: Callable[[str], list[int]] | None = None
-    """how the source makes the ids of a prompt of such a text"""
+    ask: Callable[[str], list[int]] | None = None
+    """the ids of a prompt made of a template, in which {question} stands for the problem; None if the source does not
+    know its text"""
     prefixed: bool = False
     """cut to how it begins"""
     masked: dict[str, int] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -19,6 +20,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from ownwords.configuration import given
 from ownwords.models.load import Loaded
 from ownwords.training.config import TrainConfig
 from ownwords.training.rows import Row
@@ -33,12 +35,12 @@ class TraceTrainer(SFTTrainer):
     micro-batch and the number of processes.
     """
 
-    def compute_loss(self, model, inputs: dict[str, Any], *args, **kwargs):
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         weights_BT = inputs.pop("weights", None)
         if weights_BT is None:
             return super().compute_loss(model, inputs, *args, **kwargs)
 
-        def weighing(**forward):
+        def weighing(**forward: Any) -> Any:
             outputs = model(**forward)
             # one position fewer than tokens: the first token is predicted by nothing
             outputs.log_probs = outputs.log_probs * weights_BT[:, 1:].to(outputs.log_probs)
@@ -46,7 +48,7 @@ class TraceTrainer(SFTTrainer):
 
         return super().compute_loss(weighing, inputs, *args, **kwargs)
 
-    def create_model_card(self, *args, **kwargs) -> None:
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None of TRL's: `ownwords.training.model_card` writes one."""
 
 
@@ -65,7 +67,7 @@ class Collator:
 
 def dataset(rows: list[Row]) -> Dataset:
     """What the trainer is given: ids, labels, and weights where the rows have them."""
-    columns: dict[str, list] = {
+    columns: dict[str, list[np.ndarray | None]] = {
         "input_ids": [row.input_ids for row in rows],
         "labels": [row.labels for row in rows],
     }
@@ -84,34 +86,35 @@ def make_trainer(
     callbacks: list[TrainerCallback] | None = None,
 ) -> TraceTrainer:
     """The trainer of a resolved configuration. `steps`: of the whole training; `processes`: that train together."""
-    assert config.micro_batch and config.batch and config.betas and config.precision != "auto", "not resolved"
+    recipe, machine = config.recipe, config.machine
+    micro_batch, betas = given(recipe.micro_batch), given(recipe.betas)
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
-        per_device_train_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.batch // (config.micro_batch * processes),
-        num_train_epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=SCHEDULES[config.schedule],
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        adam_beta1=config.betas[0],
-        adam_beta2=config.betas[1],
-        max_grad_norm=config.max_grad_norm,
-        bf16=config.precision == "bf16",
-        gradient_checkpointing=config.checkpointing,
-        use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=given(recipe.batch) // (micro_batch * processes),
+        num_train_epochs=given(recipe.epochs),
+        learning_rate=given(recipe.learning_rate),
+        lr_scheduler_type=SCHEDULES[given(recipe.schedule)],
+        warmup_steps=given(recipe.warmup),
+        weight_decay=given(recipe.weight_decay),
+        adam_beta1=betas[0],
+        adam_beta2=betas[1],
+        max_grad_norm=recipe.max_grad_norm,
+        bf16=machine.precision == "bf16",
+        gradient_checkpointing=machine.checkpointing,
+        use_cpu=machine.device == "cpu" or not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=config.seed,
         data_seed=config.seed,
-        save_steps=config.save_every or max(1, steps // 10),
-        save_total_limit=config.keep or None,
+        save_steps=machine.save_every or max(1, steps // 10),
+        save_total_limit=machine.keep or None,
         logging_steps=1,
         disable_tqdm=True,
-        report_to=config.report_to or "none",
+        report_to=[*machine.report_to] or "none",
         run_name=config.out.name,
     )
     # the vocabulary stays as it is, and a GGUF file has none that peft could look at
@@ -140,7 +143,7 @@ def _lora(config: TrainConfig) -> LoraConfig | None:
         return None
     return LoraConfig(
         r=options.rank,
-        lora_alpha=options.alpha,
+        lora_alpha=given(options.alpha),  # type: ignore[arg-type]  # any number serves
         lora_dropout=options.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",

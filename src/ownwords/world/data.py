@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import reasoning_gym
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from ownwords.world import tasks
 
@@ -26,14 +28,15 @@ class Mixture:
     """reasoning-gym seed of the first problem"""
 
 
-def documents(tokenizer, mixture: Mixture, pool: int) -> list[tuple[list[int], list[int]]]:
+def documents(tokenizer: PreTrainedTokenizerBase, mixture: Mixture, pool: int) -> list[tuple[list[int], list[int]]]:
     """`POOL` documents as (input ids, labels): loss on the completion only, none on planted mistakes."""
     rng = random.Random(f"{mixture.seed}:{pool}")
     sources = [
         reasoning_gym.create_dataset(name, seed=mixture.seed, size=1 << 30, **settings)
         for name, settings in tasks.FAMILIES.items()
     ]
-    prompts, pieces = [], []
+    prompts: list[str] = []
+    pieces: list[tasks.Pieces] = []
     index = pool * POOL
     while len(prompts) < POOL:
         item = sources[index % len(sources)][index]
@@ -43,7 +46,8 @@ def documents(tokenizer, mixture: Mixture, pool: int) -> list[tuple[list[int], l
         if tasks.held_out(item["question"]):
             continue
         chat = [{"role": "user", "content": item["question"]}]
-        prompts.append(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + "<think>\n")
+        turn = cast(str, tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        prompts.append(turn + "<think>\n")
         verbose = rng.random() < mixture.long_winded
         pieces.append(tasks.long_winded(item, rng) if verbose else tasks.terse(item))
     texts = ["".join(text for text, _ in p) + tokenizer.eos_token for p in pieces]
@@ -64,7 +68,9 @@ def documents(tokenizer, mixture: Mixture, pool: int) -> list[tuple[list[int], l
     return made
 
 
-def batches(tokenizer, mixture: Mixture, pool: int, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    tokenizer: PreTrainedTokenizerBase, mixture: Mixture, pool: int, tokens: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """One pool cut into batches of at most `tokens` tokens, padding included: (ids_BT, labels_BT) each.
 
     Lengths are padded to multiples of 16, right padding; a causal model needs no mask for it.
@@ -90,7 +96,9 @@ def batches(tokenizer, mixture: Mixture, pool: int, tokens: int) -> list[tuple[t
     return result
 
 
-def stream(tokenizer, mixture: Mixture, tokens: int, pool: int = 0, skip: int = 0) -> Iterator[tuple]:
+def stream(
+    tokenizer: PreTrainedTokenizerBase, mixture: Mixture, tokens: int, pool: int = 0, skip: int = 0
+) -> Iterator[tuple[tuple[int, int], torch.Tensor, torch.Tensor]]:
     """Endless batches from batch `skip` of `pool` on: ((pool, number), ids_BT, labels_BT)."""
     while True:
         for number, (ids, labels) in enumerate(batches(tokenizer, mixture, pool, tokens)):

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 from ownwords.engines.lane import Lane
-from ownwords.generation.config import GenerateConfig, SamplingOptions
-from ownwords.generation.run import generate, prepare
+from ownwords.generation.config import GenerateConfig
+from ownwords.generation.options import SamplingOptions
+from ownwords.generation.prepare import prepare
+from ownwords.generation.run import generate
 from ownwords.models.load import load
 from ownwords.traces.store import Store
 from ownwords.traces.summary import summarise
@@ -27,7 +29,7 @@ def measure_pair(teacher: str, student: str, problems: int, seed: int) -> dict[s
     figures: dict[str, Any] = {"problems": problems, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         for role, gate in (("teacher", "always"), ("student", "never")):
-            config = GenerateConfig(
+            config = GenerateConfig.of(
                 run=Path(folder) / role, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=1,
                 teacher=teacher, student=student, teacher_sampling=GREEDY, student_sampling=GREEDY,
             )  # fmt: skip

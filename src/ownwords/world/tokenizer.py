@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -37,7 +38,7 @@ def train_tokenizer(seed: int, vocab_size: int, documents: int = 3000) -> PreTra
     """Train the world's tokenizer on `documents` solved problems per family and style."""
     rng = random.Random(seed)
 
-    def texts():
+    def texts() -> Iterator[str]:
         for family in tasks.FAMILIES:
             for item in itertools.islice(tasks.items(family, seed, want_held_out=False), documents):
                 yield item["question"]

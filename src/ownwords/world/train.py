@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.io.files import new_folder, plain_errors, replacing
 from ownwords.io.paths import check_folder, foreign
@@ -82,10 +83,21 @@ def grow(weights: dict[str, torch.Tensor], before: int, after: int) -> dict[str,
     return grown
 
 
+Row = dict[str, Any]
+"""what is told of a training, a line of metrics.jsonl"""
+
+
 class Trainer:
     """State of one training: fp32 masters, their optimisers, and the place in the stream."""
 
-    def __init__(self, recipe: Recipe, tokenizer, folder: Path, device: str = "cpu", compile: bool = False):
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: Path,
+        device: str = "cpu",
+        compile: bool = False,
+    ):
         self.recipe, self.tokenizer, self.folder, self.device = recipe, tokenizer, folder, device
         self.compile = compile
         self.tokens, self.steps, self.seconds, self.position = 0, 0, 0.0, (0, 0)
@@ -105,7 +117,7 @@ class Trainer:
         config = model_config(
             self.recipe, layers, len(self.tokenizer), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         )
-        model = Qwen3ForCausalLM(config).to(self.device)
+        model = Qwen3ForCausalLM(config).to(self.device)  # type: ignore[arg-type]  # its wrapper loses `self`
         if weights:
             missing, unexpected = model.load_state_dict(weights, strict=False)
             assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
@@ -188,7 +200,7 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         return loss.item()
 
-    def run(self, report=print) -> bool:
+    def run(self, report: Callable[[Row], object] = print) -> bool:
         """Train to the end of the recipe, or until interrupted (then returns False; the next start goes on).
         `report(dict)` is called about every 50 steps and kept in metrics.jsonl."""
         with interruptible() as interrupted, (self.folder / "metrics.jsonl").open("a") as log:
@@ -196,7 +208,7 @@ class Trainer:
             self.save()
         return self.tokens >= self.recipe.tokens
 
-    def _run(self, report, log, interrupted: Callable[[], bool]) -> None:
+    def _run(self, report: Callable[[Row], object], log: IO[str], interrupted: Callable[[], bool]) -> None:
         recipe = self.recipe
         saved = started = time.monotonic()
         losses: list[float] = []
@@ -238,7 +250,7 @@ class Trainer:
             self.tokenizer.save_pretrained(made)
 
 
-def world_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def world_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The small world's tokenizer: the one that ships with the package, so that both models share it, or, before
     there is one, a new one kept in `folder`."""
     shipped = Path(__file__).parent / "models" / "student"

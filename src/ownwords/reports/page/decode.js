@@ -1,7 +1,7 @@
 // What the page knows, and how the tokens of a problem are unpacked when they are asked for (payload.py packs them).
 
 const report = JSON.parse(document.getElementById("data").textContent);
-const TEACHER = 0, STUDENT = 1, FORCED = 2;
+const TEACHER = 0, STUDENT = 1, FORCED = 2, NOBODY_KNOWS = 3;
 const THOUSANDTHS = 1000, PARTS = 60000, ZERO = 0xfffe, UNKNOWN = 0xffff;
 
 const byId = (id) => document.getElementById(id);

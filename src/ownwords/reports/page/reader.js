@@ -2,7 +2,7 @@
 
 const PIECE = 4000; // tokens that are drawn at once
 const LEVELS = [0.5, 0.1, 0.01, 0.001]; // student probabilities between the colours of the surprisal
-const WRITERS = ["the teacher, let through", "the student", "the configuration (forced)"];
+const WRITERS = ["the teacher, let through", "the student", "the configuration (forced)", "unknown writer"];
 const MARKS = { correct: "✓", incorrect: "✗", unparsable: "?", timeout: "⏱", unverifiable: "·" };
 const columns = byId("columns"), values = byId("values");
 let pointed = null; // the span whose values are shown
@@ -71,7 +71,7 @@ function draw(trace, read, start) {
   const stop = Math.min(read.text.length, start + PIECE);
   for (let at = start; at < stop; at++) {
     if (!read.text[at]) continue; // belongs to the span before
-    const writer = ["", " student", " forced"][read.source[at]] ?? "";
+    const writer = ["", " student", " forced", " unknown"][read.source[at]];
     const nats = surprisal(read.student[at]);
     const level = read.source[at] === FORCED || nats === null ? 0 : LEVELS.filter((p) => nats > -Math.log(p)).length;
     const span = element("span", `t${writer} level${level}`);
@@ -106,7 +106,7 @@ function showValues(span) {
   if (stop > at + 1) facts.push(["", `a character of ${stop - at} tokens; the values are the first one's`]);
   if (read.source[at] === FORCED) facts.push(["written by", WRITERS[FORCED]]);
   else {
-    if (read.mass[at] !== UNKNOWN) facts.push(["written by", WRITERS[read.source[at]]]);
+    if (read.source[at] === NOBODY_KNOWS || read.mass[at] !== UNKNOWN) facts.push(["written by", WRITERS[read.source[at]]]);
     if (read.teacher[at] !== UNKNOWN) facts.push(["teacher p", probability(read.teacher[at])]);
     facts.push(["student p", `${probability(read.student[at])}, rank ${read.rank[at].toLocaleString("en")}`]);
     if (read.mass[at] !== UNKNOWN) facts.push(["pass mass", percent(share(read.mass[at]))]);
@@ -146,8 +146,10 @@ function colour() {
   const by = byId("colour").value;
   columns.dataset.colour = by;
   columns.querySelectorAll(".trace .t").forEach(write);
+  const ours = report.sets.some((set) => set.gate), foreign = report.sets.some((set) => !set.gate);
   const samples = by === "writer"
-    ? [["t", "teacher"], ["t student", "student"], ["t forced", "forced"]]
+    ? [...(ours ? [["t", "teacher"], ["t student", "student"]] : []), ["t forced", "forced"],
+       ...(foreign ? [["t unknown", "unknown writer"]] : [])]
     : [["t level0", "50% or more"], ["t level1", "50 to 10%"], ["t level2", "10 to 1%"], ["t level3", "1 to 0.1%"],
        ["t level4", "below 0.1%"]];
   byId("legend").dataset.colour = by;

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import torch
 
-from ownwords.generation.run import Prepared
+from ownwords.generation.prepare import Prepared
 from ownwords.records.trace import Trace
 from ownwords.rsd.noise import attempt_noise
 from ownwords.rsd.step import decide
@@ -33,10 +33,10 @@ def first_difference(one: Trace, other: Trace) -> int | None:
 def margin(prepared: Prepared, trace: Trace, position: int, trials: int = 256) -> float:
     """The least logit noise (nats, uniform in plus or minus; of the `SIZES` tried) that changes the token at
     `position` in one of `trials` draws of the noise; inf if none does."""
-    assert prepared.teacher is not None
+    assert prepared.engine.teacher is not None
     logits = []
     prompts = prepared.pair(trace.problem_id, trace.attempt)
-    for side, prompt in zip((prepared.teacher, prepared.student), prompts, strict=True):
+    for side, prompt in zip((prepared.engine.teacher, prepared.engine.student), prompts, strict=True):
         ids = torch.tensor([[*prompt, *trace.token_ids[:position].tolist()]], device=side.model.device)
         logits.append(side.model(ids, use_cache=False).logits[:, -1].float().expand(trials, -1))
     noise_T4 = attempt_noise(prepared.config.seed, trace.problem_id, trace.attempt, position + 1)
@@ -44,7 +44,7 @@ def margin(prepared: Prepared, trace: Trace, position: int, trials: int = 256) -
     generator = torch.Generator().manual_seed(0)
     for size in SIZES:
         shaken = [x + (size * (2 * torch.rand(x.shape, generator=generator) - 1)).to(x.device) for x in logits]
-        step = decide(prepared.rules, shaken[0], shaken[1], u_B4)
+        step = decide(prepared.engine.decoder.rules, shaken[0], shaken[1], u_B4)
         if len(set(zip(step.token.tolist(), step.teacher_spoke.tolist(), strict=True))) > 1:
             return size
     return math.inf
