@@ -1,4 +1,4 @@
-"""Every command of the README, as it stands there, on fewer problems."""
+"""Every command of the README and of the guide to making traces, as it stands there, on fewer problems."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/generating.md")
 
 
 def commands() -> list[list[str]]:
     """The `ownwords` lines of all bash blocks, in order, comments and continuations resolved."""
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.startswith("ownwords")]
 
@@ -39,3 +41,13 @@ def test_commands_of_the_readme(tmp_path):
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {
         "sft", "scores", "chosen", "report.html", "student", "qwen",
     }  # fmt: skip
+
+
+def test_python_of_the_readme(tmp_path):
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block.replace("size=20", "size=4")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "runs" / "api-student" / "model.safetensors").is_file()
