@@ -79,7 +79,7 @@ def theirs(prepared: Prepared, folder: Path) -> tuple[float, dict[str, tuple[str
     }
     results = lm_eval.simple_evaluate(
         model="hf",
-        model_args={"pretrained": model_path(prepared.config.student, "student"), "dtype": "float32"},
+        model_args={"pretrained": model_path(prepared.config.model, "student"), "dtype": "float32"},
         tasks=[task],
         batch_size=32,
         device="cpu",

@@ -112,7 +112,7 @@ def test_a_run_goes_on_in_the_type_that_it_began_with(tmp_path, chosen):
     assert generate(prepared)
     with pytest.raises(ValueError, match="student_dtype: bfloat16 -> float32"):
         generate(prepare(config.changed(student_dtype="float32")))
-    assert prepare(config.changed(run=tmp_path / "other")).student.model.dtype == F32
+    assert prepare(config.changed(run=tmp_path / "other")).engine.student.model.dtype == F32
 
 
 def test_scores_go_on_in_the_type_that_they_began_with(tmp_path, chosen):

@@ -95,7 +95,7 @@ def test_every_answer_is_stored_and_the_scores_are_their_counts(sampled):
 def test_one_model_writes_what_it_writes_under_a_gate_that_never_opens(sampled, tmp_path):
     """An evaluation has no teacher; its answers are those of `ownwords generate --gate never`, token by token."""
     settings = dict(problems="world:size=12,seed=8", teacher="student", gate="never", max_tokens=100)
-    student = prepare(EvalConfig.of(run=tmp_path / "unused", **WORLD)).student
+    student = prepare(EvalConfig.of(run=tmp_path / "unused", **WORLD)).engine.student
     student.model.save_pretrained(tmp_path / "student")
     student.tokenizer.save_pretrained(tmp_path / "student")
     _, rollouts = make(tmp_path / "rollouts", **{**settings, "teacher": str(tmp_path / "student")})

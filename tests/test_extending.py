@@ -39,6 +39,7 @@ for words in json.loads(sys.argv[1]):
 """
 ENGINE = """
 from dataclasses import replace
+from ownwords.engines.conformance import conform
 from ownwords.engines.engine import Job, Pair, Request, Solo, open_engine
 from ownwords.models.named import named
 from ownwords.rsd.gates import parse_gate
@@ -66,6 +67,7 @@ for key, one in there.items():
     assert (one.columns["student_logprob"] <= 0).all() and one.columns["source"].tolist()[:3] == [2, 2, 1]
     assert (one.finish_reason == "stop") == (ids[-1] in model.vocabulary.ends)
 assert len({tuple(one.columns["token_ids"].tolist()) for one in there.values()}) > 1
+conform(lambda job: open_engine("plain", job, None), kinds=("solo",))
 try:
     open_engine("plain", replace(job, writer=Pair(model, model, parse_gate("nucleus:0.9"))), None)
 except ValueError as error:

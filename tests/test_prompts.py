@@ -460,6 +460,6 @@ def test_a_run_that_answers_at_once(tmp_path):
     for folder in ("run", "deep"):  # as training renders them again
         anything = Selection(correct=False, ended=False, pick="all", max_fallback=1.0, closing_tag=False)
         for row in run_rows(tmp_path / folder, anything, prepared.engine.student.tokenizer):
-            assert row.render(row.question) == row.input_ids[: row.start].tolist()
+            assert row.ask("{question}") == row.input_ids[: row.start].tolist()
     with pytest.raises(ValueError, match="template_kwargs.deep: true -> 1"):
         make(tmp_path / "deep", **pair, template_kwargs={"deep": "1"})

@@ -473,7 +473,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capfd):
         code, _, error = ended(monkeypatch, capfd, *words, layout)
         assert code == 2 and message in error and error.count("\n") == 1 and not out.exists()
     assert ended(monkeypatch, capfd, *words, "union")[0] == 0
-    with pytest.raises(ValueError, match="soft-targets is 990, the student's tokenizer has 925 ids: take fewer"):
+    with pytest.raises(ValueError, match="soft_targets is 990, the student's tokenizer has 925 ids: take fewer"):
         prepare(GenerateConfig.of(run=tmp_path / "many", problems="world:size=1,seed=1", soft_targets=990))
 
 
