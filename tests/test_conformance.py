@@ -64,7 +64,7 @@ def test_replay_refuses_what_the_run_lacks(tmp_path):
     job, requests = kit.a_job("solo")
     record(job, requests[:3], tmp_path / "run")
     engine = ReplayEngine.open(job, {"run": tmp_path / "run"})
-    with pytest.raises(ValueError, match=f"has no attempt 3 at problem {requests[0].key[0]}: expected a run that has made all"):
+    with pytest.raises(ValueError, match="has no attempt 3 at problem .*: expected a run that has made all"):
         engine.submit(requests[:4])
     with pytest.raises(ValueError, match="has read another prompt at problem"):
         engine.submit([replace(requests[0], student_prompt=[1, 2])])

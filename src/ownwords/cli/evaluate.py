@@ -77,8 +77,9 @@ def _plan(prepared: Prepared[EvalConfig]) -> str:
     config, engine = prepared.config, prepared.engine.describe()
     sampling = config.shaped
     how = "greedy" if sampling.temperature == 0 else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}"
+    weights = f" ({engine.models['student']})" if engine.models else ""
     plan = (
-        f"{config.model} ({engine.models['student']}) on {config.source.benchmark}: "
+        f"{config.model}{weights} on {config.source.benchmark}: "
         f"{len(prepared.problems)} problems, {config.answers} answers to each, {how}, "
         f"at most {config.budget.max_tokens} tokens, {engine.slots} answers at once"
     )
