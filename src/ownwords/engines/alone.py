@@ -61,7 +61,7 @@ class OneByOne:
         request, started = self.waiting.popleft(), time.monotonic()
         torch.manual_seed(int(2**53 * attempt_noise(self.job.seed, *request.key, 1)[0, 0]))
         ids_T, logits_TV = self.write(request)
-        T, reason = self._end(request, ids_T.numpy())
+        T, reason = self._end(request, ids_T.cpu().numpy())
         self.tokens, self.prompts = self.tokens + T, self.prompts + 1
         columns = columns_alone(self.writer, request, ids_T[:T], logits_TV[:T])
         return [Finished(request.key, columns, reason, time.monotonic() - started)]

@@ -98,10 +98,10 @@ class Prepared(Generic[C]):
         """The configuration with what the engine says of the models: what a run directory keeps."""
         return {**self.config.flat(), **self.engine.describe().record}
 
-    def identity(self) -> list[str]:
+    def identity(self, record: dict[str, Any]) -> list[str]:
         """The keys of the record that make a trace what it is: they must not change between two starts."""
         free = self.config.free()
-        return [key for key in self.record() if key.split(".")[0] not in free]
+        return [key for key in record if key.split(".")[0] not in free]
 
 
 def prepare(

@@ -35,9 +35,9 @@ def generate(prepared: Prepared[Any], tell: Callable[[Progress], None] = lambda 
     Raises ValueError if an attempt could not be judged, after all others are made.
     """
     config, engine = prepared.config, prepared.engine
-    checking = config.checking
+    checking, record = config.checking, prepared.record()
     with (
-        Store.open(config.run, prepared.record(), versions(*PACKAGES), prepared.identity()) as store,
+        Store.open(config.run, record, versions(*PACKAGES), prepared.identity(record)) as store,
         Checker(checking.check_workers, checking.check_deadline, _endpoint(prepared)) as checker,
         interruptible() as interrupted,
     ):

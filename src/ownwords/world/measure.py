@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ownwords.engines.lane import Lane
-from ownwords.generation.config import GenerateConfig
+from ownwords.generation.config import ALONE, GenerateConfig
 from ownwords.generation.options import SamplingOptions
 from ownwords.generation.prepare import prepare
 from ownwords.generation.run import generate
@@ -28,10 +28,10 @@ def measure_pair(teacher: str, student: str, problems: int, seed: int) -> dict[s
     teacher's greedy traces under the student, and the cost of a decoding step of one row (milliseconds)."""
     figures: dict[str, Any] = {"problems": problems, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        for role, gate in (("teacher", "always"), ("student", "never")):
+        for role, gate, proposer in (("teacher", "always", teacher), ("student", "never", ALONE)):
             config = GenerateConfig.of(
                 run=Path(folder) / role, problems=f"world:size={problems},seed={seed}", gate=gate, attempts=1,
-                teacher=teacher, student=student, teacher_sampling=GREEDY, student_sampling=GREEDY,
+                teacher=proposer, student=student, teacher_sampling=GREEDY, student_sampling=GREEDY,
             )  # fmt: skip
             generate(prepare(config))
             with Store.read(config.run) as store:
