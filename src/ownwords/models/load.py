@@ -10,7 +10,14 @@ from importlib import resources
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from ownwords.configuration import FieldError
 from ownwords.models import gguf
@@ -57,6 +64,22 @@ def known_path(name: str, role: str) -> str:
         raise ValueError(f"{what} is an adapter: expected a whole model, merge it first")
     check_files(path, what)
     return path
+
+
+def weights_of(name: str, role: str) -> tuple[str, str]:
+    """(folder or hub name, fingerprint) of a model that something else than `load` will load, once its files have been
+    looked at. Raises ValueError in one line, for an adapter as well."""
+    path = model_path(name, role)
+    if base_of(path, f"the {role} {name!r}"):
+        raise ValueError(f"the {role} {name!r} is an adapter: expected a whole model, merge it first")
+    with one_line(f"the {role} {name!r}"):
+        config = AutoConfig.from_pretrained(known_path(name, role), trust_remote_code=False)
+    return path, identity(name, path, config)
+
+
+def identity(name: str, path: str, config: PretrainedConfig) -> str:
+    """The fingerprint of a model's files."""
+    return gguf.identity(name) if gguf.is_gguf(name) else fingerprint(path, getattr(config, "_commit_hash", None))
 
 
 def load(name: str, role: str, device: str, dtype: str) -> Loaded:
@@ -122,8 +145,7 @@ def _load_weights(name: str, role: str, what: str, dtype: str, where: torch.devi
     _complete(info, what)
     if gguf.is_gguf(name):
         model.name_or_path = name  # what an adapter of it is to name
-        return model, gguf.identity(name), choice.why
-    return model, fingerprint(path, getattr(model.config, "_commit_hash", None)), choice.why
+    return model, identity(name, path, model.config), choice.why
 
 
 def _complete(info: Mapping[str, Any], what: str) -> None:

@@ -1,0 +1,93 @@
+"""What vLLM runs in each of its processes (entry point `vllm.general_plugins`): it does nothing to a deployment that is
+not ours, and has ours tailored and its requests checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ownwords.vllm.settings import PLACE, Settings
+from ownwords.vllm.wishes import check_request
+
+VERSIONS = ("0.32.",)
+"""of vLLM, that this was tried with"""
+
+
+def register() -> None:
+    """Raises nothing: an unsupported vLLM is refused when a deployment of ours starts."""
+    from vllm.config import SpeculativeConfig
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.engine.input_processor import InputProcessor
+    from vllm.v1.spec_decode.draft_model import DraftModelProposer
+    from vllm.v1.worker.gpu_worker import Worker
+
+    def load_model(original: Callable[..., None], self: Any, **given: Any) -> None:
+        settings = settings_of(self.vllm_config)
+        original(self, **given)
+        if settings:
+            from ownwords.vllm.runner import Tailor
+
+            check_version(self.use_v2_model_runner)
+            self.model_runner.tailor = Tailor(self.model_runner, settings)
+
+    def process_inputs(original: Callable[..., Any], self: Any, request_id: str, prompt: Any, params: Any, *rest: Any, **given: Any) -> Any:
+        request = original(self, request_id, prompt, params, *rest, **given)
+        if settings := settings_of(self.vllm_config):
+            room = self.vllm_config.model_config.max_model_len - settings.drafts - 1
+            check_request(request.sampling_params, request.prompt_token_ids, room, settings.wish)
+        return request
+
+    def create_speculative_config(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
+        if PLACE not in self.additional_config:
+            return original(self, *given, **named)
+        strict = SpeculativeConfig.verify_equal_vocab_size_if_draft_model
+        SpeculativeConfig.verify_equal_vocab_size_if_draft_model = lambda self: None
+        try:
+            return original(self, *given, **named)
+        finally:
+            SpeculativeConfig.verify_equal_vocab_size_if_draft_model = strict
+
+    def mismatch(original: Callable[..., None], self: Any) -> None:
+        """Rows of padding may differ in number; whether the ids agree is seen by `rules_of`."""
+        if not settings_of(self.vllm_config):
+            original(self)
+
+    for owner, name, wrapper in (
+        (Worker, "load_model", load_model),
+        (InputProcessor, "process_inputs", process_inputs),
+        (EngineArgs, "create_speculative_config", create_speculative_config),
+        (DraftModelProposer, "_raise_if_vocab_size_mismatch", mismatch),
+    ):
+        _wrap(owner, name, wrapper)
+
+
+def settings_of(vllm_config: Any) -> Settings | None:
+    """None if it is no deployment of ours."""
+    found = vllm_config.additional_config
+    return Settings.of(found[PLACE]) if isinstance(found, dict) and PLACE in found else None
+
+
+def check_version(second_runner: bool = False) -> None:
+    """Raises ValueError in one line for a vLLM that is not supported."""
+    import vllm
+
+    from ownwords.vllm.runner import check_internals
+
+    if not vllm.__version__.startswith(VERSIONS):
+        raise ValueError(f"this is vLLM {vllm.__version__}, expected {' or '.join(VERSIONS)}x: install that one")
+    if second_runner:
+        raise ValueError("vLLM runs its V2 model runner, expected V1: set VLLM_USE_V2_MODEL_RUNNER=0")
+    check_internals()
+
+
+def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+    if getattr(original, "ours", False):  # vLLM may load plugins again
+        return
+
+    def wrapped(*given: Any, **named: Any) -> Any:
+        return wrapper(original, *given, **named)
+
+    wrapped.ours = True  # type: ignore[attr-defined]
+    setattr(owner, name, wrapped)

@@ -1,0 +1,61 @@
+"""vLLM, started for a job: which models, how long a context, and what of ours it loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ownwords.engines.engine import Job, Pair
+from ownwords.models.load import weights_of
+from ownwords.vllm.options import VllmOptions
+from ownwords.vllm.plugin import check_version, register
+from ownwords.vllm.settings import PLACE, Settings
+
+SLACK = 2
+"""positions that a context has to spare beyond the drafts: vLLM drafts for nobody if one request comes near its end"""
+
+
+def start(job: Job, options: VllmOptions) -> tuple[Any, dict[str, Any]]:
+    """(vLLM's engine, what the run's record keeps of the models). Raises ValueError in one line."""
+    from vllm import LLMEngine
+    from vllm.engine.arg_utils import EngineArgs
+
+    check_version()
+    register()
+    record: dict[str, Any] = {}
+    paths: dict[str, str] = {}
+    for role, one in job.writer.models.items():
+        paths[role], record[f"{role}_weights"] = weights_of(one.name, one.role)
+    settings = Settings(paths["student"], paths.get("teacher"), drafts=options.draft_length)
+    dtype = {} if torch.cuda.is_available() else {"dtype": "float32", "enforce_eager": True}
+    ours = arguments(settings) | {"max_num_seqs": options.batch, "max_model_len": positions_of(job, options)}
+    given = {"disable_log_stats": True, "load_format": "safetensors", "skip_tokenizer_init": True} | dtype | options.vllm
+    try:
+        vllm = LLMEngine.from_engine_args(EngineArgs(**ours, **given))
+    except ValueError as error:
+        raise ValueError(f"vLLM does not start: {' '.join(str(error).split())[:400]}") from error
+    name = str(vllm.model_config.dtype).removeprefix("torch.")
+    return vllm, record | {f"{role}_dtype": name for role in paths}
+
+
+def arguments(settings: Settings) -> dict[str, Any]:
+    """vLLM's arguments, without which it would be somebody else's engine."""
+    shared = {"additional_config": {PLACE: settings.flat()}, "worker_extension_cls": "ownwords.vllm.rpc.Recorder"}
+    shared |= {"async_scheduling": False, "scheduler_cls": "ownwords.vllm.scheduler.TailoringScheduler"}
+    if settings.teacher is None:
+        return shared | {"model": settings.student}
+    speculation = {"method": "draft_model", "model": settings.student, "num_speculative_tokens": settings.drafts}
+    return shared | {"model": settings.teacher, "speculative_config": speculation}
+
+
+def positions_of(job: Job, options: VllmOptions) -> int:
+    """The context: the longest prompt, its whole budget and what the drafts need, if the models read as much."""
+    one, spare = job.longest, options.draft_length + SLACK
+    context = min(named.context for named in job.writer.models.values())
+    if one.longest_prompt + len(one.forced) + 1 + spare > context:
+        raise ValueError(
+            f"the prompt of problem {one.key[0]} has {one.longest_prompt} tokens, the models read {context}: "
+            "leave that problem out or take models with a longer context"
+        )
+    return min(one.longest_prompt + one.max_tokens + spare, context)

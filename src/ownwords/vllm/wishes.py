@@ -1,0 +1,144 @@
+"""What a request asks of RSD: read from what vLLM lets a request carry, and checked before it is queued.
+
+vLLM carries arguments of others in `SamplingParams.extra_args`; an OpenAI client sends them as `vllm_xargs`. They are
+strings, numbers and lists of these.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
+
+from ownwords.rsd.gates import parse_gate
+from ownwords.rsd.shaping import Sampling
+
+OTHERS = {"kv_transfer_params", "ec_transfer_params"}
+"""vLLM's own arguments in the same place"""
+UNSERVED: dict[str, Any] = {
+    "presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_p": 0.0, "min_tokens": 0,
+    "logit_bias": None, "allowed_token_ids": None, "bad_words": None, "structured_outputs": None, "logprobs": None,
+    "logprob_token_ids": None, "thinking_token_budget": None, "repetition_detection": None,
+}  # fmt: skip
+"""what would change a distribution after the gate has seen it, or is not known of a token here: name -> value that asks
+for nothing"""
+
+
+class Params(Protocol):
+    """What is read of vLLM's `SamplingParams`."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int | None
+    extra_args: dict[str, Any] | None
+    prompt_logprobs: int | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One request's part of the rules; names and units as the options of `ownwords generate` have them."""
+
+    gate: str = "threshold:0.01"
+    proposals: float = 1
+    teacher: Sampling = Sampling()
+    student: Sampling = Sampling()
+    gate_sees: str = "raw"
+    soft_targets: int = 0
+    key: tuple[str, int] | None = None
+    """problem and attempt: with the request's seed, the name of the noise; None for noise that nobody can have again,
+    if there is no seed either"""
+    forced: tuple[int, ...] = ()
+    max_fallback: float = 1.0
+    repetition_window: int = 0
+    record: str = ""
+    """the name under which what is known of every token is kept, until somebody takes it; empty for not at all"""
+
+    @classmethod
+    def of(cls, params: Params, defaults: Wish) -> Self:
+        """Raises ValueError in one line for an argument that is unknown or wrong."""
+        known = {field.name for field in fields(cls)} - {"teacher", "student"}
+        known |= {f"student_{field.name}" for field in fields(Sampling)}
+        args = {name: value for name, value in (params.extra_args or {}).items() if name not in OTHERS}
+        for name in args:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise ValueError(f"vllm_xargs has {name!r}, expected {near[0] if near else 'one of ' + _listed(known)}")
+        teacher = Sampling(params.temperature, params.top_p, max(0, params.top_k))
+        ours = {name.removeprefix("student_"): args.pop(name) for name in list(args) if name.startswith("student_")}
+        try:
+            wish = cls(
+                **{field.name: getattr(defaults, field.name) for field in fields(defaults)}
+                | {name: _typed(name, value) for name, value in args.items()}
+                | {"teacher": teacher, "student": replace(teacher, **_numbers(ours))}
+            )
+            parse_gate(wish.gate)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"vllm_xargs: {error}") from None
+        return wish
+
+    def args(self) -> dict[str, Any]:
+        """The same as a request carries it, without what its sampling parameters say."""
+        plain = {"gate", "gate_sees", "soft_targets", "max_fallback", "repetition_window", "record"}
+        args: dict[str, Any] = {name: getattr(self, name) for name in plain}
+        args |= {f"student_{field.name}": getattr(self.student, field.name) for field in fields(Sampling)}
+        args |= {"proposals": "inf" if math.isinf(self.proposals) else self.proposals, "forced": list(self.forced)}
+        return args | ({"key": [*self.key]} if self.key else {})
+
+
+def check_request(params: Params, prompt: list[int] | None, room: int, defaults: Wish) -> None:
+    """Refuse what cannot be served. `room`: positions that a prompt and its completion may take.
+
+    Raises ValueError in one line.
+    """
+    wish = Wish.of(params, defaults)
+    for name, nothing in UNSERVED.items():
+        if (value := getattr(params, name, nothing)) != nothing and value not in (None, [], {}):
+            raise ValueError(f"{name} is {value}, which a tailored request does not have: leave it out")
+    if prompt is None or len(prompt) < 2:
+        seen = "embeddings" if prompt is None else f"{len(prompt)} token"
+        raise ValueError(f"the prompt has {seen}, expected two tokens or more")
+    if params.prompt_logprobs is not None and params.max_tokens != 1:
+        raise ValueError(f"prompt_logprobs with max_tokens {params.max_tokens}, expected 1: such a request only scores")
+    if wish.record and params.n != 1:
+        raise ValueError(f"n is {params.n}, expected 1 for a request with a record")
+    if len(wish.forced) >= (params.max_tokens or math.inf):
+        raise ValueError(f"forced has {len(wish.forced)} tokens, expected fewer than max_tokens {params.max_tokens}")
+    if len(prompt) + 1 > room:
+        raise ValueError(f"the prompt has {len(prompt)} tokens, expected at most {room - 1}")
+
+
+def _typed(name: str, value: Any) -> Any:
+    """An argument as the dataclass has it."""
+    match name:
+        case "gate" | "gate_sees":
+            if not isinstance(value, str) or (name == "gate_sees" and value not in ("raw", "shaped")):
+                raise ValueError(f"{name} is {value!r}, expected {'a gate' if name == 'gate' else 'raw or shaped'}")
+            return value
+        case "proposals":
+            number = float(value)
+            if not (number >= 1 and (math.isinf(number) or number == int(number))):
+                raise ValueError(f"proposals is {value}, expected a whole number from 1 on, or inf")
+            return number if math.isinf(number) else int(number)
+        case "key":
+            problem, attempt = value
+            return str(problem), int(attempt)
+        case "forced":
+            return tuple(map(int, value))
+        case "max_fallback":
+            return float(value)
+        case "record":
+            return str(value)
+        case _:
+            return int(value)
+
+
+def _numbers(ours: Mapping[str, Any]) -> dict[str, float]:
+    return {name: int(value) if name == "top_k" else float(value) for name, value in ours.items()}
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
