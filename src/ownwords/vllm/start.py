@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from ownwords.engines.engine import Job, Pair
 from ownwords.models.load import weights_of
+from ownwords.vllm.canary import TEXTS, Answer, Asked, canary
+from ownwords.vllm.canary_terms import answer_of, params_of
 from ownwords.vllm.options import VllmOptions
 from ownwords.vllm.plugin import check_version, register
 from ownwords.vllm.settings import PLACE, Settings
@@ -36,7 +39,19 @@ def start(job: Job, options: VllmOptions) -> tuple[Any, dict[str, Any]]:
     except ValueError as error:
         raise ValueError(f"vLLM does not start: {' '.join(str(error).split())[:400]}") from error
     name = str(vllm.model_config.dtype).removeprefix("torch.")
+    prompts = [job.writer.student.tokenizer(text)["input_ids"] for text in TEXTS]
+    canary(lambda asked: _answers(vllm, asked), prompts, name, settings.teacher is not None)
     return vllm, record | {f"{role}_dtype": name for role in paths}
+
+
+def _answers(vllm: Any, asked: Sequence[Asked]) -> list[Answer]:
+    """The canary's requests, all at once."""
+    names = [vllm.add_request(str(i), {"prompt_token_ids": one.prompt}, params_of(one)) for i, one in enumerate(asked)]
+    outputs: dict[str, Any] = {}
+    while len(outputs) < len(names):
+        outputs |= {one.request_id: one for one in vllm.step() if one.finished}
+    records = vllm.collective_rpc("ownwords_take", args=([one.wish.record for one in asked],))[0]
+    return [answer_of(outputs[str(i)], records.get(one.wish.record)) for i, one in enumerate(asked)]
 
 
 def arguments(settings: Settings) -> dict[str, Any]:
