@@ -89,9 +89,9 @@ class Attempts:
         self.tokens = 0
         self._rules = lru_cache(maxsize=256)(self._make_rules)
 
-    def begin(self, request: str, wish: Wish, max_tokens: int, ends: frozenset[int], seed: int | None) -> None:
+    def begin(self, request: str, wish: Wish, max_tokens: int, ends: frozenset[int]) -> None:
         """Take a request up. Without a key and a seed its name is the only one of its noise."""
-        key = wish.key or (("", 0) if seed is not None else (request, 0))
+        key = wish.key or (("", 0) if wish.seed is not None else (request, 0))
         if wish.record:
             self.named[wish.record] = request
         kept = COLUMNS | ({"soft": soft_dtype(wish.soft_targets)} if wish.soft_targets else {})
@@ -99,7 +99,7 @@ class Attempts:
             wish,
             self._rules(wish.gate, wish.proposals, wish.teacher, wish.student, wish.gate_sees, wish.soft_targets),
             Stops(ends, wish.max_fallback, wish.repetition_window),
-            attempt_noise(seed or 0, *key, max_tokens),
+            attempt_noise(wish.seed or 0, *key, max_tokens),
             {name: np.zeros(max_tokens, dtype) for name, dtype in kept.items()},
         )
 

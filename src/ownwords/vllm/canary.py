@@ -43,7 +43,6 @@ class Asked:
     max_tokens: int
     scores: bool = False
     """only the log-probabilities of the prompt are wanted"""
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def canary(ask: Ask, prompts: Sequence[list[int]], dtype: str, pair: bool) -> No
 
 def _asked(prompt: list[int], gate: str, number: int, max_tokens: int = TOKENS) -> Asked:
     name = f"canary/{gate}/{number}"
-    return Asked(prompt, Wish(gate, student=Sampling(1, 1), key=("canary", number), record=name), max_tokens)
+    return Asked(prompt, Wish(gate, student=Sampling(1, 1), seed=0, key=("canary", number), record=name), max_tokens)
 
 
 def _again(text: list[int], gate: str, at: int) -> Asked:

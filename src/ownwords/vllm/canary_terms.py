@@ -12,7 +12,7 @@ from ownwords.vllm.canary import Answer, Asked
 
 def params_of(asked: Asked) -> SamplingParams:
     return SamplingParams(
-        temperature=1.0, seed=asked.seed, max_tokens=asked.max_tokens, ignore_eos=True, detokenize=False,
+        temperature=1.0, max_tokens=asked.max_tokens, ignore_eos=True, detokenize=False,
         prompt_logprobs=0 if asked.scores else None, output_kind=RequestOutputKind.FINAL_ONLY,
         extra_args=asked.wish.args(),
     )  # fmt: skip

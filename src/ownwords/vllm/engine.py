@@ -112,7 +112,7 @@ def params_of(job: Job, request: Request, capacity: int, name: str) -> Any:
 
     writer = job.writer
     shared = dict(
-        student=writer.student_sampling, soft_targets=job.soft_targets, key=request.key, forced=tuple(request.forced),
+        student=writer.student_sampling, soft_targets=job.soft_targets, seed=job.seed, key=request.key, forced=tuple(request.forced),
         repetition_window=job.repetition_window, record=name,
     )  # fmt: skip
     if isinstance(writer, Pair):
@@ -121,7 +121,7 @@ def params_of(job: Job, request: Request, capacity: int, name: str) -> Any:
     else:
         shaped, wish = writer.student_sampling, Wish(**shared)
     return SamplingParams(
-        temperature=shaped.temperature, top_p=shaped.top_p, top_k=shaped.top_k, seed=job.seed,
+        temperature=shaped.temperature, top_p=shaped.top_p, top_k=shaped.top_k,
         max_tokens=min(request.max_tokens, capacity + 1 - len(request.student_prompt)),
         stop_token_ids=list(writer.student.vocabulary.ends), ignore_eos=True, detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY, extra_args=wish.args(),

@@ -35,7 +35,10 @@ def register() -> None:
         request = original(self, request_id, prompt, params, *rest, **given)
         if settings := settings_of(self.vllm_config):
             room = self.vllm_config.model_config.max_model_len - settings.drafts - 1
-            check_request(request.sampling_params, request.prompt_token_ids, room, settings.wish)
+            params = request.sampling_params
+            if params.seed is not None:  # a generator of vLLM's, which nobody needs, and its CPU build trips over
+                params.extra_args, params.seed = (params.extra_args or {}) | {"seed": params.seed}, None
+            check_request(params, request.prompt_token_ids, room, settings.wish)
         return request
 
     def create_speculative_config(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:

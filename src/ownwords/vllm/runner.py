@@ -126,7 +126,7 @@ class Tailor:
     def _begin(self, request: str) -> None:
         params = self.runner.requests[request].sampling_params
         ends = frozenset(params.stop_token_ids or ()) | ({params.eos_token_id} - {None})
-        self.attempts.begin(request, Wish.of(params, self.settings.wish), params.max_tokens, ends, params.seed)
+        self.attempts.begin(request, Wish.of(params, self.settings.wish), params.max_tokens, ends)
 
     def _scores(self, request: str) -> bool:
         return self.runner.requests[request].sampling_params.prompt_logprobs is not None

@@ -48,9 +48,10 @@ class Wish:
     student: Sampling = Sampling()
     gate_sees: str = "raw"
     soft_targets: int = 0
+    seed: int | None = None
     key: tuple[str, int] | None = None
-    """problem and attempt: with the request's seed, the name of the noise; None for noise that nobody can have again,
-    if there is no seed either"""
+    """problem and attempt: with the seed, the name of the noise. Without both it is noise that nobody can have
+    again."""
     forced: tuple[int, ...] = ()
     max_fallback: float = 1.0
     repetition_window: int = 0
@@ -86,7 +87,8 @@ class Wish:
         args: dict[str, Any] = {name: getattr(self, name) for name in plain}
         args |= {f"student_{field.name}": getattr(self.student, field.name) for field in fields(Sampling)}
         args |= {"proposals": "inf" if math.isinf(self.proposals) else self.proposals, "forced": list(self.forced)}
-        return args | ({"key": [*self.key]} if self.key else {})
+        args |= {"key": [*self.key]} if self.key else {}
+        return args | ({"seed": self.seed} if self.seed is not None else {})
 
 
 def check_request(params: Params, prompt: list[int] | None, room: int, defaults: Wish) -> None:
