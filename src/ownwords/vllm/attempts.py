@@ -25,6 +25,9 @@ from ownwords.rsd.soft import soft_dtype
 from ownwords.rsd.step import Draft, Rules, Step, alone, draft, soft_of, verify
 from ownwords.vllm.wishes import Wish
 
+KEPT = 1024
+"""records at most that wait for whoever asked for them; more than that means that some have vanished"""
+
 
 @dataclass
 class Attempt:
@@ -78,7 +81,7 @@ class Drafts:
 
 
 class Attempts:
-    """All requests of a worker. `base`: the rules of its pair, with their tables; `pair`: whether there is a teacher."""
+    """All requests of a worker. `base`: the rules of its pair, with their tables; `pair`: there is a teacher."""
 
     def __init__(self, base: Rules, pair: bool = True) -> None:
         self.base, self.pair = base, pair
@@ -130,7 +133,9 @@ class Attempts:
         places: dict[str, list[int]] = {request: [] for request in drafted}
         for i, (request, _) in enumerate(at):
             places[request].append(i)
-        return {request: self._write(request, values, _stand(np.array(rows), agrees_N)) for request, rows in places.items()}
+        return {
+            request: self._write(request, values, _stand(np.array(rows), agrees_N)) for request, rows in places.items()
+        }
 
     def alone(self, requests: Sequence[str], logits_NV: torch.Tensor) -> dict[str, list[int]]:
         """request -> the one id that it gets, where there is no teacher: the student's own draft."""
@@ -148,22 +153,22 @@ class Attempts:
 
     def take(self, names: Sequence[str]) -> dict[str, tuple[dict[str, np.ndarray], str]]:
         """name -> (columns, reason) of records that are not wanted any more after this."""
-        found = {}
-        for name in names:
-            if request := self.named.pop(name, None):
-                attempt = self.by_request.pop(request)
-                found[name] = ({column: values.copy() for column, values in attempt.record().items()}, attempt.reason)
-        return found
+        ended = {name: self.by_request.pop(self.named.pop(name)) for name in names if name in self.named}
+        return {name: (attempt.record(), attempt.reason) for name, attempt in ended.items()}
 
-    def flying(self, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """name -> (token_ids, source) so far."""
+    def flying(self, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+        """name -> token_ids and source so far; views."""
         records = {name: self.by_request[self.named[name]].record() for name in names if name in self.named}
-        return {name: (one["token_ids"], one["source"]) for name, one in records.items()}
+        return {name: {column: one[column] for column in ("token_ids", "source")} for name, one in records.items()}
 
     def forget(self, living: Mapping[str, object]) -> None:
-        """Drop what the worker has dropped, but for records that somebody will take."""
-        for request in [r for r, one in self.by_request.items() if r not in living and not one.wish.record]:
-            del self.by_request[request]
+        """Drop what the worker has dropped, but for the last records, which somebody may still take."""
+        dead = [(request, one.wish.record) for request, one in self.by_request.items() if request not in living]
+        recorded = [request for request, name in dead if name]
+        for request, name in dead:
+            if not name or request in recorded[:-KEPT]:
+                del self.by_request[request]
+                self.named.pop(name, None)
 
     def _draft(self, rows: Sequence[tuple[Attempt, int]], logits_BV: torch.Tensor) -> Draft:
         device = logits_BV.device

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
 from ownwords.engines.engine import Description, Finished, InFlight, Job, Load, Pair, Request
+from ownwords.rsd.columns import COLUMNS
 from ownwords.vllm.options import VllmOptions, prepare_environment
 from ownwords.vllm.start import SLACK, start
+from ownwords.vllm.wire import unpack
 from ownwords.vllm.wishes import Wish
+
 
 @dataclass(frozen=True)
 class _Flying:
@@ -64,10 +69,12 @@ class VllmEngine:
     def submit(self, requests: Sequence[Request], coming: Sequence[Request] = ()) -> None:
         """Take up requests. What the context leaves may be less than a request's budget. Raises ValueError if teacher
         and student read different prompts, or if one is too long."""
+        from ownwords.vllm.terms import params_of
+
         for request in requests:
             check_prompts(self.job, request)
             name = f"{request.key[1]}/{request.key[0]}"
-            params = params_of(self.job, request, self.capacity, name)
+            params = params_of(sampling_of(self.job, request, self.capacity, name))
             vllm_id = self.vllm.add_request(name, {"prompt_token_ids": list(request.student_prompt)}, params)
             self.flying[name] = _Flying(request, vllm_id, time.monotonic())
         self.prompts += len({request.prompts for request in requests})
@@ -81,18 +88,25 @@ class VllmEngine:
             return []
         finished, records = [], self._rpc("ownwords_take", list(ended))
         for name, output in ended.items():
-            one, (columns, reason) = self.flying.pop(name), records[name]
-            T = len(output.token_ids)
-            assert columns["token_ids"][:T].tolist() == list(output.token_ids), f"vLLM gave {name} other tokens"
-            columns = {column: values[:T] for column, values in columns.items()}
+            one, (packed, reason) = self.flying.pop(name), records[name]
+            columns = unpack(packed, len(output.token_ids), self.job.soft_targets)
+            assert columns["token_ids"].tolist() == list(output.token_ids), f"vLLM gave {name} other tokens"
             seconds = time.monotonic() - one.started
             finished.append(Finished(one.request.key, columns, reason or output.finish_reason, seconds))
         return finished
 
     def load(self) -> Load:
         tokens, flying = self._rpc("ownwords_flying", list(self.flying))
-        seen = [InFlight(self.flying[name].request.key, *columns) for name, columns in flying.items()]
-        return Load(tokens - self.before, self.prompts, seen)
+        return Load(
+            tokens - self.before, self.prompts,
+            [
+                InFlight(
+                    self.flying[name].request.key,
+                    *(np.frombuffer(packed[column], COLUMNS[column]) for column in ("token_ids", "source")),
+                )
+                for name, packed in flying.items()
+            ],
+        )  # fmt: skip
 
     def close(self) -> None:
         """What vLLM holds is freed with the engine itself."""
@@ -105,27 +119,24 @@ class VllmEngine:
         return self.vllm.collective_rpc(method, args=given)[0]
 
 
-def params_of(job: Job, request: Request, capacity: int, name: str) -> Any:
-    """What vLLM is told of an attempt."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
+def sampling_of(job: Job, request: Request, capacity: int, record: str) -> dict[str, Any]:
+    """What vLLM is told of an attempt, as its `SamplingParams` names it."""
     writer = job.writer
-    shared = dict(
-        student=writer.student_sampling, soft_targets=job.soft_targets, seed=job.seed, key=request.key, forced=tuple(request.forced),
-        repetition_window=job.repetition_window, record=name,
+    wish = Wish(
+        student=writer.student_sampling, soft_targets=job.soft_targets, seed=job.seed, key=request.key,
+        forced=tuple(request.forced), repetition_window=job.repetition_window, record=record,
     )  # fmt: skip
+    shaped = writer.student_sampling
     if isinstance(writer, Pair):
         shaped, sees = writer.teacher_sampling, "shaped" if writer.gate_sees_shaped else "raw"
-        wish = Wish(str(writer.gate), writer.proposals, gate_sees=sees, max_fallback=job.max_fallback, **shared)
-    else:
-        shaped, wish = writer.student_sampling, Wish(**shared)
-    return SamplingParams(
-        temperature=shaped.temperature, top_p=shaped.top_p, top_k=shaped.top_k,
-        max_tokens=min(request.max_tokens, capacity + 1 - len(request.student_prompt)),
-        stop_token_ids=list(writer.student.vocabulary.ends), ignore_eos=True, detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY, extra_args=wish.args(),
-    )  # fmt: skip
+        wish = replace(
+            wish, gate=str(writer.gate), proposals=writer.proposals, gate_sees=sees, max_fallback=job.max_fallback
+        )
+    return {
+        "temperature": shaped.temperature, "top_p": shaped.top_p, "top_k": shaped.top_k,
+        "max_tokens": min(request.max_tokens, capacity + 1 - len(request.student_prompt)),
+        "stop_token_ids": list(writer.student.vocabulary.ends), "ignore_eos": True, "extra_args": wish.args(),
+    }  # fmt: skip
 
 
 def capacity_of(context: int, options: VllmOptions) -> int:

@@ -43,10 +43,10 @@ class VllmOptions:
                 hint = f"{near[0]}" if near else f"{said}; or an argument of vLLM's"
                 raise ValueError(f"the engine vllm has no option {name!r}, expected {hint}")
         try:
-            ours = cls(
-                **{one.name: (float if one.name == "cache" else int)(given[one.name]) for one in fields(cls) if one.name in given},
-                vllm={name: value for name, value in given.items() if name not in OURS},
-            )
+            numbers: dict[str, Any] = {
+                name: (float if name == "cache" else int)(given[name]) for name in OURS if name in given
+            }
+            ours = cls(**numbers, vllm={name: value for name, value in given.items() if name not in OURS})
         except (TypeError, ValueError):
             raise ValueError(f"the options {', '.join(OURS)} of the engine vllm are numbers") from None
         if ours.draft_length < 1 or ours.batch < 1 or (ours.cache is not None and ours.cache <= 0):

@@ -18,6 +18,7 @@ def register() -> None:
     """Raises nothing: an unsupported vLLM is refused when a deployment of ours starts."""
     from vllm.config import SpeculativeConfig
     from vllm.engine.arg_utils import EngineArgs
+    from vllm.exceptions import VLLMValidationError
     from vllm.v1.engine.input_processor import InputProcessor
     from vllm.v1.spec_decode.draft_model import DraftModelProposer
     from vllm.v1.worker.gpu_worker import Worker
@@ -31,14 +32,19 @@ def register() -> None:
             check_version(self.use_v2_model_runner)
             self.model_runner.tailor = Tailor(self.model_runner, settings)
 
-    def process_inputs(original: Callable[..., Any], self: Any, request_id: str, prompt: Any, params: Any, *rest: Any, **given: Any) -> Any:
-        request = original(self, request_id, prompt, params, *rest, **given)
+    def process_inputs(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
+        request = original(self, *given, **named)
         if settings := settings_of(self.vllm_config):
             room = self.vllm_config.model_config.max_model_len - settings.drafts - 1
             params = request.sampling_params
             if params.seed is not None:  # a generator of vLLM's, which nobody needs, and its CPU build trips over
                 params.extra_args, params.seed = (params.extra_args or {}) | {"seed": params.seed}, None
-            check_request(params, request.prompt_token_ids, room, settings.wish)
+            ids = self.vllm_config.model_config.get_vocab_size()
+            try:
+                check_request(params, request.prompt_token_ids, room, ids, settings.wish)
+            except ValueError as error:
+                raise VLLMValidationError(str(error)) from error  # the kind that a server answers with 400
+            params.max_tokens = min(params.max_tokens, room - len(request.prompt_token_ids))
         return request
 
     def create_speculative_config(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:

@@ -1,10 +1,10 @@
-"""What a worker of vLLM is asked from outside (`worker_extension_cls`): records of attempts."""
+"""What a worker of vLLM is asked from outside (`worker_extension_cls`): records of attempts, as bytes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from ownwords.vllm.wire import Packed, pack
 
 
 class Recorder:
@@ -12,11 +12,12 @@ class Recorder:
 
     model_runner: Any
 
-    def ownwords_take(self, names: list[str]) -> dict[str, tuple[dict[str, np.ndarray], str]]:
+    def ownwords_take(self, names: list[str]) -> dict[str, tuple[Packed, str]]:
         """name of a record -> (columns, reason) of an attempt that has ended or was given up; it is forgotten."""
-        return self.model_runner.tailor.attempts.take(names)
+        taken = self.model_runner.tailor.attempts.take(names)
+        return {name: (pack(columns), reason) for name, (columns, reason) in taken.items()}
 
-    def ownwords_flying(self, names: list[str]) -> tuple[int, dict[str, tuple[np.ndarray, np.ndarray]]]:
-        """(tokens written in all, name of a record -> (token_ids, source) so far)."""
+    def ownwords_flying(self, names: list[str]) -> tuple[int, dict[str, Packed]]:
+        """(tokens written in all, name of a record -> token_ids and source so far)."""
         attempts = self.model_runner.tailor.attempts
-        return attempts.tokens, attempts.flying(names)
+        return attempts.tokens, {name: pack(columns) for name, columns in attempts.flying(names).items()}

@@ -41,7 +41,7 @@ class Tailor:
 
     def __init__(self, runner: Any, settings: Settings) -> None:
         self.runner, self.settings = runner, settings
-        self.drafter = getattr(runner, "drafter", None)
+        self.drafter: Any = getattr(runner, "drafter", None)
         self.attempts = Attempts(rules_of(settings, runner.device), pair=settings.teacher is not None)
         self.end_id = named(settings.student, "student").vocabulary.end_id
         self.withheld_B, self.drafts_B = np.zeros(0, bool), np.zeros(0, int)
@@ -64,7 +64,10 @@ class Tailor:
         # two slots at least: with one, vLLM would take what it holds for a token
         out_BK = np.full((B, max(max(drafts_B), 1) + 1), NOTHING, np.int32)
         self.withheld_B, self.drafts_B = np.zeros(B, bool), np.array(drafts_B)
-        drafted, rows, alone, first, row = {}, [], {}, 0, 0
+        drafted: dict[str, int] = {}
+        alone: dict[str, int] = {}
+        rows: list[int] = []
+        first = row = 0
         for b, (request, n) in enumerate(zip(requests, drafts_B, strict=True)):
             ids, here = ids_N[first : first + n], row
             first, row = first + n, row + n + 1
@@ -132,18 +135,18 @@ class Tailor:
         return self.runner.requests[request].sampling_params.prompt_logprobs is not None
 
 
-def rules_of(settings: Settings, device: torch.device) -> Rules:
+def rules_of(settings: Settings, device: torch.device | str) -> Rules:
     """What decides a token, with its tables. Raises ValueError if the two have different ids."""
     student = named(settings.student, "student")
     if settings.teacher is None:
-        return Solo(student).rules(device)
+        return Solo(student).rules(torch.device(device))
     pair = Pair(named(settings.teacher, "teacher"), student, parse_gate(settings.gate))
     if pair.alignment.teacher_of_V is not None:
         raise ValueError(
             "teacher and student have different token ids, vLLM's draft model must have the teacher's: expected a pair "
             "of one tokenizer; the local engine serves this one"
         )
-    return pair.rules(device)
+    return pair.rules(torch.device(device))
 
 
 def check_internals() -> None:

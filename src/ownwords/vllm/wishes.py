@@ -25,6 +25,9 @@ UNSERVED: dict[str, Any] = {
 """what would change a distribution after the gate has seen it, or is not known of a token here: name -> value that asks
 for nothing"""
 
+LEAST = 0.01
+"""vLLM's lowest temperature above 0, to which it raises the teacher's; lower ones leave what fp32 can hold"""
+
 
 class Params(Protocol):
     """What is read of vLLM's `SamplingParams`."""
@@ -91,8 +94,8 @@ class Wish:
         return args | ({"seed": self.seed} if self.seed is not None else {})
 
 
-def check_request(params: Params, prompt: list[int] | None, room: int, defaults: Wish) -> None:
-    """Refuse what cannot be served. `room`: positions that a prompt and its completion may take.
+def check_request(params: Params, prompt: list[int] | None, room: int, ids: int, defaults: Wish) -> None:
+    """Refuse what cannot be served. `room`: positions that a prompt and its completion may take; `ids`: of the models.
 
     Raises ValueError in one line.
     """
@@ -105,6 +108,8 @@ def check_request(params: Params, prompt: list[int] | None, room: int, defaults:
         raise ValueError(f"the prompt has {seen}, expected two tokens or more")
     if params.prompt_logprobs is not None and params.max_tokens != 1:
         raise ValueError(f"prompt_logprobs with max_tokens {params.max_tokens}, expected 1: such a request only scores")
+    if wish.soft_targets > ids or any(not 0 <= i < ids for i in wish.forced):
+        raise ValueError(f"soft_targets and the ids in forced are at most {ids}, the number of the models' tokens")
     if wish.record and params.n != 1:
         raise ValueError(f"n is {params.n}, expected 1 for a request with a record")
     if len(wish.forced) >= (params.max_tokens or math.inf):
@@ -131,15 +136,22 @@ def _typed(name: str, value: Any) -> Any:
         case "forced":
             return tuple(map(int, value))
         case "max_fallback":
+            if not 0 <= float(value) <= 1:
+                raise ValueError(f"max_fallback is {value}, expected a share from 0 to 1")
             return float(value)
         case "record":
             return str(value)
         case _:
+            if name != "seed" and int(value) < 0:
+                raise ValueError(f"{name} is {value}, expected a number from 0 on")
             return int(value)
 
 
-def _numbers(ours: Mapping[str, Any]) -> dict[str, float]:
-    return {name: int(value) if name == "top_k" else float(value) for name, value in ours.items()}
+def _numbers(ours: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: int(value) if name == "top_k" else float(value) for name, value in ours.items()}
+    if 0 < numbers.get("temperature", 1) < LEAST:
+        raise ValueError(f"student_temperature is {numbers['temperature']:g}, expected 0 or {LEAST} and more")
+    return numbers
 
 
 def _listed(names: set[str]) -> str:
