@@ -30,7 +30,7 @@ COMMANDS = dict(commands(app))
 
 
 def test_there_are_as_many_commands_as_ever():
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

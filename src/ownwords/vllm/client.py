@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ownwords.engines.engine import Description, Finished, Job, Load, Request
 from ownwords.models.named import Named
-from ownwords.vllm.engine import check_job, check_prompts, sampling_of
+from ownwords.vllm.embedded import check_job, check_prompts, sampling_of
 from ownwords.vllm.start import SLACK
 from ownwords.vllm.wire import from_json, unpack
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ownwords.vllm.settings import PLACE, Settings
+from ownwords.vllm.deployment import PLACE, Deployment
 from ownwords.vllm.wishes import check_request
 
 VERSIONS = ("0.32.",)
@@ -24,24 +24,24 @@ def register() -> None:
     from vllm.v1.worker.gpu_worker import Worker
 
     def load_model(original: Callable[..., None], self: Any, **given: Any) -> None:
-        settings = settings_of(self.vllm_config)
+        deployment = deployment_of(self.vllm_config)
         original(self, **given)
-        if settings:
+        if deployment:
             from ownwords.vllm.runner import Tailor
 
             check_version(self.use_v2_model_runner)
-            self.model_runner.tailor = Tailor(self.model_runner, settings)
+            self.model_runner.tailor = Tailor(self.model_runner, deployment)
 
     def process_inputs(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
         request = original(self, *given, **named)
-        if settings := settings_of(self.vllm_config):
-            room = self.vllm_config.model_config.max_model_len - settings.drafts - 1
+        if deployment := deployment_of(self.vllm_config):
+            room = self.vllm_config.model_config.max_model_len - deployment.drafts - 1
             params = request.sampling_params
             if params.seed is not None:  # a generator of vLLM's, which nobody needs, and its CPU build trips over
                 params.extra_args, params.seed = (params.extra_args or {}) | {"seed": params.seed}, None
             ids = self.vllm_config.model_config.get_vocab_size()
             try:
-                check_request(params, request.prompt_token_ids, room, ids, settings.wish)
+                check_request(params, request.prompt_token_ids, room, ids, deployment.wish)
             except ValueError as error:
                 raise VLLMValidationError(str(error)) from error  # the kind that a server answers with 400
             params.max_tokens = min(params.max_tokens, room - len(request.prompt_token_ids))
@@ -59,7 +59,7 @@ def register() -> None:
 
     def mismatch(original: Callable[..., None], self: Any) -> None:
         """Rows of padding may differ in number; whether the ids agree is seen by `rules_of`."""
-        if not settings_of(self.vllm_config):
+        if not deployment_of(self.vllm_config):
             original(self)
 
     for owner, name, wrapper in (
@@ -71,10 +71,10 @@ def register() -> None:
         _wrap(owner, name, wrapper)
 
 
-def settings_of(vllm_config: Any) -> Settings | None:
+def deployment_of(vllm_config: Any) -> Deployment | None:
     """None if it is no deployment of ours."""
     found = vllm_config.additional_config
-    return Settings.of(found[PLACE]) if isinstance(found, dict) and PLACE in found else None
+    return Deployment.of(found[PLACE]) if isinstance(found, dict) and PLACE in found else None
 
 
 def check_version(second_runner: bool = False) -> None:

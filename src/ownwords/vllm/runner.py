@@ -27,7 +27,7 @@ from ownwords.models.named import named
 from ownwords.rsd.gates import parse_gate
 from ownwords.rsd.step import Rules
 from ownwords.vllm.attempts import Attempts
-from ownwords.vllm.settings import Settings
+from ownwords.vllm.deployment import Deployment
 from ownwords.vllm.wishes import Wish
 
 ENDED = "ended"
@@ -39,11 +39,11 @@ NOTHING = -1
 class Tailor:
     """The replaced methods of a runner, and the attempts of its requests."""
 
-    def __init__(self, runner: Any, settings: Settings) -> None:
-        self.runner, self.settings = runner, settings
+    def __init__(self, runner: Any, deployment: Deployment) -> None:
+        self.runner, self.deployment = runner, deployment
         self.drafter: Any = getattr(runner, "drafter", None)
-        self.attempts = Attempts(rules_of(settings, runner.device), pair=settings.teacher is not None)
-        self.end_id = named(settings.student, "student").vocabulary.end_id
+        self.attempts = Attempts(rules_of(deployment, runner.device), pair=deployment.teacher is not None)
+        self.end_id = named(deployment.student, "student").vocabulary.end_id
         self.withheld_B, self.drafts_B = np.zeros(0, bool), np.zeros(0, int)
         self.told: dict[str, str] = {}
         self.first = True
@@ -129,18 +129,18 @@ class Tailor:
     def _begin(self, request: str) -> None:
         params = self.runner.requests[request].sampling_params
         ends = frozenset(params.stop_token_ids or ()) | ({params.eos_token_id} - {None})
-        self.attempts.begin(request, Wish.of(params, self.settings.wish), params.max_tokens, ends)
+        self.attempts.begin(request, Wish.of(params, self.deployment.wish), params.max_tokens, ends)
 
     def _scores(self, request: str) -> bool:
         return self.runner.requests[request].sampling_params.prompt_logprobs is not None
 
 
-def rules_of(settings: Settings, device: torch.device | str) -> Rules:
+def rules_of(deployment: Deployment, device: torch.device | str) -> Rules:
     """What decides a token, with its tables. Raises ValueError if the two have different ids."""
-    student = named(settings.student, "student")
-    if settings.teacher is None:
+    student = named(deployment.student, "student")
+    if deployment.teacher is None:
         return Solo(student).rules(torch.device(device))
-    pair = Pair(named(settings.teacher, "teacher"), student, parse_gate(settings.gate))
+    pair = Pair(named(deployment.teacher, "teacher"), student, parse_gate(deployment.gate))
     if pair.alignment.teacher_of_V is not None:
         raise ValueError(
             "teacher and student have different token ids, vLLM's draft model must have the teacher's: expected a pair "

@@ -11,8 +11,8 @@ from ownwords.configuration import Config, FieldError
 from ownwords.models.load import weights_of
 from ownwords.numbers import check, whole
 from ownwords.rsd.gates import parse_gate
+from ownwords.vllm.deployment import Deployment
 from ownwords.vllm.options import VllmOptions, prepare_environment
-from ownwords.vllm.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class ServeConfig(Config):
     """Student: a model folder, a .gguf file, a hub name, or world (ships with the package)."""
     gate: str = "threshold:0.01"
     """Gate of requests that name none: threshold:0.01, always (plain teacher text), never (the student's), ..."""
-    proposals: float = 1
+    proposals: Annotated[float, whole(1, word="inf")] = 1
     """Times that the teacher may propose a token, for requests that do not say; inf for no limit."""
     draft_length: Annotated[int, whole(1, 64)] = 4
     """Tokens that the student drafts for the teacher to read in one pass."""
@@ -55,11 +55,11 @@ def serve(config: ServeConfig) -> None:
     os.environ["VLLM_PLUGINS"] = ",".join(dict.fromkeys([*(plugins.split(",") if plugins else []), "ownwords"]))
     prepare_environment(options)
     (teacher, _), (student, _) = weights_of(config.teacher, "teacher"), weights_of(config.student, "student")
-    settings = Settings(student, teacher, config.gate, config.proposals, config.draft_length)
-    _run(settings, options, config)
+    deployment = Deployment(student, teacher, config.gate, config.proposals, config.draft_length)
+    _run(deployment, options, config)
 
 
-def _run(settings: Settings, options: VllmOptions, config: ServeConfig) -> None:
+def _run(deployment: Deployment, options: VllmOptions, config: ServeConfig) -> None:
     import uvloop
     from vllm.entrypoints.launchers.api_server.entry import run_server
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -71,8 +71,8 @@ def _run(settings: Settings, options: VllmOptions, config: ServeConfig) -> None:
 
     check_version()
     register()
-    rules_of(settings, "cpu")
-    ours = arguments(settings) | defaults() | {
+    rules_of(deployment, "cpu")
+    ours = arguments(deployment) | defaults() | {
         "host": config.host, "port": config.port, "max_num_seqs": config.batch, "served_model_name": config.teacher,
         "disable_uvicorn_access_log": True, "uvicorn_log_level": "warning",
     }  # fmt: skip

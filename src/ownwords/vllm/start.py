@@ -10,9 +10,9 @@ import torch
 from ownwords.engines.engine import Job
 from ownwords.models.load import weights_of
 from ownwords.vllm.canary import TEXTS, TOKENS, Answer, Asked, canary
+from ownwords.vllm.deployment import PLACE, Deployment
 from ownwords.vllm.options import VllmOptions
 from ownwords.vllm.plugin import check_version, register
-from ownwords.vllm.settings import PLACE, Settings
 
 SLACK = 2
 """positions that a context has to spare beyond the drafts: vLLM drafts for nobody if one request comes near its end"""
@@ -29,17 +29,17 @@ def start(job: Job, options: VllmOptions) -> tuple[Any, dict[str, Any]]:
     paths: dict[str, str] = {}
     for role, one in job.writer.models.items():
         paths[role], record[f"{role}_weights"] = weights_of(one.name, one.role)
-    settings = Settings(paths["student"], paths.get("teacher"), drafts=options.draft_length)
+    deployment = Deployment(paths["student"], paths.get("teacher"), drafts=options.draft_length)
     prompts = [job.writer.student.tokenizer(text)["input_ids"] for text in TEXTS]
     given = defaults() | {"disable_log_stats": True, "skip_tokenizer_init": True, "use_tqdm_on_load": False}
     given |= {"max_model_len": positions_of(job, options, max(map(len, prompts)) + TOKENS + 1)} | options.vllm
-    given |= arguments(settings) | {"max_num_seqs": options.batch}
+    given |= arguments(deployment) | {"max_num_seqs": options.batch}
     try:
         vllm = LLMEngine.from_engine_args(EngineArgs(**given))
     except ValueError as error:
         raise ValueError(f"vLLM does not start: {' '.join(str(error).split())[:400]}") from error
     name = str(vllm.model_config.dtype).removeprefix("torch.")
-    canary(lambda asked: _answers(vllm, asked), prompts, name, settings.teacher is not None)
+    canary(lambda asked: _answers(vllm, asked), prompts, name, deployment.teacher is not None)
     return vllm, record | {f"{role}_dtype": name for role in paths}
 
 
@@ -56,17 +56,17 @@ def _answers(vllm: Any, asked: Sequence[Asked]) -> list[Answer]:
     return [answer_of(outputs[str(i)], records.get(one.wish.record)) for i, one in enumerate(asked)]
 
 
-def arguments(settings: Settings) -> dict[str, Any]:
+def arguments(deployment: Deployment) -> dict[str, Any]:
     """vLLM's arguments, without which it would be somebody else's engine."""
     shared: dict[str, Any] = {
-        "additional_config": {PLACE: settings.flat()},
+        "additional_config": {PLACE: deployment.flat()},
         "worker_extension_cls": "ownwords.vllm.rpc.Recorder",
     }
     shared |= {"async_scheduling": False, "scheduler_cls": "ownwords.vllm.scheduler.TailoringScheduler"}
-    if settings.teacher is None:
-        return shared | {"model": settings.student}
-    speculation = {"method": "draft_model", "model": settings.student, "num_speculative_tokens": settings.drafts}
-    return shared | {"model": settings.teacher, "speculative_config": speculation}
+    if deployment.teacher is None:
+        return shared | {"model": deployment.student}
+    speculation = {"method": "draft_model", "model": deployment.student, "num_speculative_tokens": deployment.drafts}
+    return shared | {"model": deployment.teacher, "speculative_config": speculation}
 
 
 def defaults() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ownwords.models.load import weights_of
 from ownwords.models.named import named
 from ownwords.vllm.canary import TEXTS, Answer, Asked, canary
 from ownwords.vllm.client import ABOUT, ATTEMPT, vocabulary_hash
-from ownwords.vllm.plugin import settings_of
+from ownwords.vllm.plugin import deployment_of
 from ownwords.vllm.terms import answer_of, asking, params_of
 from ownwords.vllm.wire import to_json
 
@@ -73,10 +73,10 @@ class Endpoint:
 
     async def init_state(self, engine_client: Any, state: Any, args: Any) -> None:
         """Raises ValueError if the canary sees anything wrong; the server does not start then."""
-        settings = settings_of(engine_client.vllm_config)
-        if settings is None:
+        deployment = deployment_of(engine_client.vllm_config)
+        if deployment is None:
             return
-        loop, student = asyncio.get_running_loop(), named(settings.student, "student")
+        loop, student = asyncio.get_running_loop(), named(deployment.student, "student")
 
         def ask(asked: Sequence[Asked]) -> list[Answer]:
             return asyncio.run_coroutine_threadsafe(_answers(engine_client, asked), loop).result()
@@ -84,10 +84,10 @@ class Endpoint:
         config = engine_client.model_config
         prompts = [student.tokenizer(text)["input_ids"] for text in TEXTS]
         dtype = str(config.dtype).removeprefix("torch.")
-        await asyncio.to_thread(canary, ask, prompts, dtype, settings.teacher is not None)
-        names = {"student": settings.student} | ({"teacher": settings.teacher} if settings.teacher else {})
+        await asyncio.to_thread(canary, ask, prompts, dtype, deployment.teacher is not None)
+        names = {"student": deployment.student} | ({"teacher": deployment.teacher} if deployment.teacher else {})
         state.ownwords = {
-            "vllm": vllm.__version__, "dtype": dtype, "drafts": settings.drafts, "models": names,
+            "vllm": vllm.__version__, "dtype": dtype, "drafts": deployment.drafts, "models": names,
             "weights": {role: weights_of(name, role)[1] for role, name in names.items()},
             "positions": config.max_model_len, "vocabulary": vocabulary_hash(student),
             "slots": engine_client.vllm_config.scheduler_config.max_num_seqs,

@@ -13,7 +13,7 @@ PLACE = "ownwords"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Deployment:
     """Who writes, and what a request that says nothing gets."""
 
     student: str
