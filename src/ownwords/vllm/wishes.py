@@ -110,8 +110,8 @@ def check_request(params: Params, prompt: list[int] | None, room: int, ids: int,
         raise ValueError(f"prompt_logprobs with max_tokens {params.max_tokens}, expected 1: such a request only scores")
     if wish.soft_targets > ids or any(not 0 <= i < ids for i in wish.forced):
         raise ValueError(f"soft_targets and the ids in forced are at most {ids}, the number of the models' tokens")
-    if wish.record and params.n != 1:
-        raise ValueError(f"n is {params.n}, expected 1 for a request with a record")
+    if params.n != 1 and (wish.record or wish.seed is not None):  # they would all be the same
+        raise ValueError(f"n is {params.n}, expected 1 for a request with a {'record' if wish.record else 'seed'}")
     if len(wish.forced) >= (params.max_tokens or math.inf):
         raise ValueError(f"forced has {len(wish.forced)} tokens, expected fewer than max_tokens {params.max_tokens}")
     if len(prompt) + 1 > room:
@@ -126,13 +126,14 @@ def _typed(name: str, value: Any) -> Any:
                 raise ValueError(f"{name} is {value!r}, expected {'a gate' if name == 'gate' else 'raw or shaped'}")
             return value
         case "proposals":
-            number = float(value)
+            number = _number(value)
             if not (number >= 1 and (math.isinf(number) or number == int(number))):
                 raise ValueError(f"proposals is {value}, expected a whole number from 1 on, or inf")
             return number if math.isinf(number) else int(number)
         case "key":
-            problem, attempt = value
-            return str(problem), int(attempt)
+            if not isinstance(value, list | tuple) or len(value) != 2 or _number(value[1]) != int(_number(value[1])):
+                raise ValueError(f"key is {value!r}, expected [problem, number of the attempt]")
+            return str(value[0]), int(value[1])
         case "forced":
             return tuple(map(int, value))
         case "max_fallback":
@@ -145,6 +146,14 @@ def _typed(name: str, value: Any) -> Any:
             if name != "seed" and int(value) < 0:
                 raise ValueError(f"{name} is {value}, expected a number from 0 on")
             return int(value)
+
+
+def _number(value: Any) -> float:
+    """0 for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0
 
 
 def _numbers(ours: Mapping[str, Any]) -> dict[str, Any]:
