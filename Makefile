@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # What `make check` runs: files of at most about 8 s of CPU each beyond their imports, and the law of the algorithm.
 # A new file belongs here if it is as quick (`pytest --durations 10 FILE`). `make check` takes at most 60 s on 2 quiet cores.
 FAST := endpoint export found_answers help house judge layers models options pace problems rsd_law sources \
-    suitability_choice suitability_sets tokens training_cli training_data
+    suitability_choice suitability_sets tokens training_cli training_data vllm_requests
 
 .PHONY: demo check test test-vllm lint docs setup clean
 

@@ -52,10 +52,9 @@ def url() -> Iterator[str]:
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def used(url: str) -> float:
-    """Share of the blocks of keys and values that requests hold."""
+def metric(url: str, name: str, label: str = "") -> float:
     text = urllib.request.urlopen(f"{url}/metrics", timeout=30).read().decode()
-    line = next(line for line in text.splitlines() if line.startswith("vllm:kv_cache_usage_perc{"))
+    line = next(line for line in text.splitlines() if line.startswith(f"vllm:{name}{{") and label in line)
     return float(line.split()[-1])
 
 
@@ -119,15 +118,17 @@ def test_nonsense_is_refused_with_a_word(url, body, said):
 def test_clients_that_vanish_leave_nothing_behind(url):
     body = json.dumps({"prompt": [5, 6, 7], "sampling": {"max_tokens": 200, "ignore_eos": True}}).encode()
     host, port = url.removeprefix("http://").split(":")
+    before = metric(url, "request_success_total", 'finished_reason="abort"')
     for _ in range(24):
         with socket.create_connection((host, int(port)), timeout=30) as gone:
             head = f"POST /ownwords/attempt HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             gone.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             time.sleep(0.02)
     end = time.monotonic() + 60
-    while used(url) > 0 and time.monotonic() < end:
+    while metric(url, "num_requests_running") > 0 and time.monotonic() < end:
         time.sleep(0.5)
-    assert used(url) == 0
+    assert metric(url, "kv_cache_usage_perc") == 0
+    assert metric(url, "request_success_total", 'finished_reason="abort"') - before >= 12  # the others had ended
 
 
 def test_another_student_is_refused(url):
