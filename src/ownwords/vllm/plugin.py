@@ -4,7 +4,8 @@ not ours, and has ours tailored and its requests checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ownwords.vllm.deployment import PLACE, Deployment
@@ -16,7 +17,6 @@ VERSIONS = ("0.32.",)
 
 def register() -> None:
     """Raises nothing: an unsupported vLLM is refused when a deployment of ours starts."""
-    from vllm.config import SpeculativeConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.exceptions import VLLMValidationError
     from vllm.v1.engine.input_processor import InputProcessor
@@ -25,12 +25,14 @@ def register() -> None:
 
     def load_model(original: Callable[..., None], self: Any, **given: Any) -> None:
         deployment = deployment_of(self.vllm_config)
-        original(self, **given)
-        if deployment:
-            from ownwords.vllm.runner import Tailor
+        if not deployment:
+            return original(self, **given)
+        from ownwords.vllm.runner import Tailor
 
-            check_version(self.use_v2_model_runner)
-            self.model_runner.tailor = Tailor(self.model_runner, deployment)
+        with unequal_rows():
+            original(self, **given)
+        check_version(self.use_v2_model_runner)
+        self.model_runner.tailor = Tailor(self.model_runner, deployment)
 
     def process_inputs(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
         request = original(self, *given, **named)
@@ -47,25 +49,20 @@ def register() -> None:
             params.max_tokens = min(params.max_tokens, room - len(request.prompt_token_ids))
         return request
 
-    def create_speculative_config(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
+    def create_engine_config(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
         if PLACE not in self.additional_config:
             return original(self, *given, **named)
-        strict = SpeculativeConfig.verify_equal_vocab_size_if_draft_model
-        SpeculativeConfig.verify_equal_vocab_size_if_draft_model = lambda self: None
-        try:
+        with unequal_rows():
             return original(self, *given, **named)
-        finally:
-            SpeculativeConfig.verify_equal_vocab_size_if_draft_model = strict
 
     def mismatch(original: Callable[..., None], self: Any) -> None:
-        """Rows of padding may differ in number; whether the ids agree is seen by `rules_of`."""
         if not deployment_of(self.vllm_config):
             original(self)
 
     for owner, name, wrapper in (
         (Worker, "load_model", load_model),
         (InputProcessor, "process_inputs", process_inputs),
-        (EngineArgs, "create_speculative_config", create_speculative_config),
+        (EngineArgs, "create_engine_config", create_engine_config),
         (DraftModelProposer, "_raise_if_vocab_size_mismatch", mismatch),
     ):
         _wrap(owner, name, wrapper)
@@ -75,6 +72,20 @@ def deployment_of(vllm_config: Any) -> Deployment | None:
     """None if it is no deployment of ours."""
     found = vllm_config.additional_config
     return Deployment.of(found[PLACE]) if isinstance(found, dict) and PLACE in found else None
+
+
+@contextmanager
+def unequal_rows() -> Iterator[None]:
+    """Rows of padding may differ in number; whether the ids agree is seen by `rules_of`. vLLM makes its configuration
+    of the two models more than once, and refuses each time."""
+    from vllm.config import SpeculativeConfig
+
+    strict = SpeculativeConfig.verify_equal_vocab_size_if_draft_model
+    SpeculativeConfig.verify_equal_vocab_size_if_draft_model = lambda self: None
+    try:
+        yield
+    finally:
+        SpeculativeConfig.verify_equal_vocab_size_if_draft_model = strict
 
 
 def check_version(second_runner: bool = False) -> None:
