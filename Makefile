@@ -58,7 +58,7 @@ $(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt
 
 # one process per file: each starts vLLM once
 test-vllm: $(VLLM_VENV)/.ready
-	set -e; for file in tests/vllm/test_*.py; do HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest $$file; done
+	set -e; for file in tests/with_vllm/test_*.py; do HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest $$file; done
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) runs site

@@ -1,4 +1,4 @@
-"""Tests that want vLLM: `make test-vllm` runs them, in an environment of their own, one file per process."""
+"""Tests that want vLLM (a folder of that name would be imported in its place): `make test-vllm` runs them, in an environment of their own, one file per process."""
 
 from __future__ import annotations
 
