@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small gain nothing from threads, and lose much to waiting
@@ -22,6 +23,9 @@ LONGEST = (
     "test_real_model.py", "test_kills.py", "test_faults.py", "test_readme.py", "test_generate.py", "test_cli.py",
 )  # fmt: skip
 """files that take long: they come first, so that no core waits for them in the end"""
+
+# `make test-vllm` runs them, one file per process (a folder named vllm would be imported in its place)
+collect_ignore = [] if find_spec("vllm") else ["with_vllm"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
