@@ -57,6 +57,8 @@ def test_arguments_are_read_and_carried():
         ({"extra_args": {"gate": "treshold:1"}}, "treshold"),
         ({"extra_args": {"gate": 3}}, "gate is 3, expected a gate"),
         ({"extra_args": {"key": "3"}}, "key is '3', expected"),
+        ({"extra_args": {"key": ["p", math.inf]}}, "key is ..p., inf., expected"),
+        ({"extra_args": {"seed": math.inf}}, "cannot convert float infinity"),
         ({"extra_args": {"proposals": "many"}}, "proposals is many, expected"),
         ({"extra_args": {"proposals": 0}}, "proposals is 0, expected"),
         ({"extra_args": {"student_temperature": 0.001}}, "expected 0 or 0.01 and more"),

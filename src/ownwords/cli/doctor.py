@@ -25,8 +25,7 @@ def doctor() -> int:
     console = Console()
     with console.status("looking"):
         rows, wrong = [*_rows()], [*_engine_troubles()]
-        gpu = _gpus() != "none"
-        wrong += troubles(gpu)
+        wrong += troubles(gpu=_gpus() != "none")
     table = Table(show_header=False, box=None)
     for name, value in rows:
         table.add_row(name, Text(value))
@@ -39,6 +38,7 @@ def doctor() -> int:
 
 
 def _rows() -> Iterator[tuple[str, str]]:
+    import os
     import platform
 
     import torch
@@ -52,7 +52,10 @@ def _rows() -> Iterator[tuple[str, str]]:
 
     yield "ownwords", f"{ownwords.__version__}, Python {platform.python_version()}"
     bf16 = "has" if native_bfloat16() else "has no"
-    yield "processor", f"{platform.machine()}, {_cores(quota()):g} cores, {bf16} instructions for bfloat16"
+    yield (
+        "processor",
+        f"{platform.machine()}, {min(quota(), os.cpu_count() or 1):g} cores, {bf16} instructions for bfloat16",
+    )
     yield "memory", f"{free_bytes(torch.device('cpu')) / 2**30:.1f} GiB free"
     yield "GPUs", _gpus()
     for name in SHOWN:
@@ -72,12 +75,6 @@ def _engine_troubles() -> Iterator[str]:
             load_plugin("ownwords.engines", name, "engine")
         except ValueError as error:
             yield str(error)
-
-
-def _cores(quota: float) -> float:
-    import os
-
-    return min(quota, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _gpus() -> str:

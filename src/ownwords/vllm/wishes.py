@@ -80,7 +80,7 @@ class Wish:
                 | {"teacher": teacher, "student": replace(teacher, **_numbers(ours))}
             )
             parse_gate(wish.gate)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"vllm_xargs: {error}") from None
         return wish
 
@@ -126,14 +126,17 @@ def _typed(name: str, value: Any) -> Any:
                 raise ValueError(f"{name} is {value!r}, expected {'a gate' if name == 'gate' else 'raw or shaped'}")
             return value
         case "proposals":
-            number = _number(value)
+            try:
+                number = float(value)
+            except (ValueError, TypeError):
+                number = 0
             if not (number >= 1 and (math.isinf(number) or number == int(number))):
                 raise ValueError(f"proposals is {value}, expected a whole number from 1 on, or inf")
             return number if math.isinf(number) else int(number)
         case "key":
-            if not isinstance(value, list | tuple) or len(value) != 2 or _number(value[1]) != int(_number(value[1])):
+            if not (isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[1], int)):
                 raise ValueError(f"key is {value!r}, expected [problem, number of the attempt]")
-            return str(value[0]), int(value[1])
+            return str(value[0]), value[1]
         case "forced":
             return tuple(map(int, value))
         case "max_fallback":
@@ -146,14 +149,6 @@ def _typed(name: str, value: Any) -> Any:
             if name != "seed" and int(value) < 0:
                 raise ValueError(f"{name} is {value}, expected a number from 0 on")
             return int(value)
-
-
-def _number(value: Any) -> float:
-    """0 for what is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0
 
 
 def _numbers(ours: Mapping[str, Any]) -> dict[str, Any]:
