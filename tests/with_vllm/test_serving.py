@@ -25,6 +25,8 @@ from ownwords.vllm.client import ServerEngine
 
 PATIENCE = 300.0
 """seconds that a start may take on a busy machine"""
+CLIENTS = 64
+"""that vanish: twice as many as are served at once, so that some are still waiting then"""
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +131,13 @@ def test_clients_that_vanish_leave_nothing_behind(url):
     before = metric(url, "generation_tokens_total")
     head = f"POST /ownwords/attempt HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     with ExitStack() as gone:
-        for _ in range(24):
+        for _ in range(CLIENTS):
             client = gone.enter_context(socket.create_connection((host, int(port)), timeout=30))
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        wait(lambda: metric(url, "num_requests_running") == 24)
+        wait(lambda: metric(url, "num_requests_running") > 0)
     wait(lambda: metric(url, "num_requests_running") == 0)
     assert metric(url, "kv_cache_usage_perc") == 0
-    assert 0 < metric(url, "generation_tokens_total") - before < 0.8 * 24 * 200  # begun, and given up
+    assert 0 < metric(url, "generation_tokens_total") - before < 0.8 * CLIENTS * 200  # begun, and given up
 
 
 def test_another_student_is_refused(url):
