@@ -45,6 +45,6 @@ def test_the_second_runner_is_refused(monkeypatch):
 def test_a_server_says_at_once_that_its_port_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(FieldError, match="in use|expected") as refused:
+        with pytest.raises(FieldError, match="in use") as refused:
             serve(ServeConfig(port=port))
     assert refused.value.field == "port" and port in refused.value.values
