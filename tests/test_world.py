@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make
+from safetensors import safe_open
 
 from ownwords.generation.config import SamplingOptions
 from ownwords.traces.summary import summarise
@@ -104,6 +105,16 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert part.tokens == whole.tokens
     for name, weights in whole.masters.items():
         assert torch.equal(weights, part.masters[name]), name
+
+
+@pytest.mark.parametrize(("native", "works_in"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_processor_without_bfloat16_trains_in_float32_and_exports_the_same(tmp_path, monkeypatch, native, works_in):
+    monkeypatch.setattr("ownwords.world.train.native_bfloat16", lambda: native)
+    trainer = Trainer(TINY, world_tokenizer(tmp_path), tmp_path / "a")
+    assert {p.dtype for p in trainer.model.parameters()} == {works_in}
+    trainer.export(tmp_path / "model")
+    with safe_open(tmp_path / "model" / "model.safetensors", "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
 
 
 def test_growth_does_not_change_the_function(tmp_path):

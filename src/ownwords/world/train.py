@@ -1,9 +1,9 @@
 """Trains the small world's models from scratch: `ownwords world train`.
 
-bf16 weights with fp32 masters, Muon for the matrices and AdamW for the rest, learning rate constant after warm-up
-and then linear to zero. Depth is grown: the teacher learns most in few layers, then layers that do nothing yet (their
-output projections are zero) are put between, and all train on. A deep model costs a decoding step its depth, a
-shallow one learns several times faster; this has both.
+bf16 weights (fp32 on a CPU that has no instructions for bf16) with fp32 masters, Muon for the matrices and AdamW for
+the rest, learning rate constant after warm-up and then linear to zero. Depth is grown: the teacher learns most in few
+layers, then layers that do nothing yet (their output projections are zero) are put between, and all train on. A deep
+model costs a decoding step its depth, a shallow one learns several times faster; this has both.
 
 The state is saved every minute; a killed run goes on where it was, and sees the same batches in the same order.
 """
@@ -26,6 +26,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qw
 from ownwords.io.files import new_folder, plain_errors, replacing
 from ownwords.io.paths import check_folder, foreign
 from ownwords.io.process import interruptible
+from ownwords.models.dtypes import native_bfloat16
 from ownwords.world.data import IGNORE, Mixture, stream
 from ownwords.world.tokenizer import train_tokenizer
 
@@ -83,6 +84,12 @@ def grow(weights: dict[str, torch.Tensor], before: int, after: int) -> dict[str,
     return grown
 
 
+def working_type(device: str) -> torch.dtype:
+    """What passes are computed in: bfloat16, unless that is a CPU without instructions for it, which would take a
+    hundred times as long."""
+    return torch.bfloat16 if device != "cpu" or native_bfloat16() else torch.float32
+
+
 Row = dict[str, Any]
 """what is told of a training, a line of metrics.jsonl"""
 
@@ -122,7 +129,7 @@ class Trainer:
             missing, unexpected = model.load_state_dict(weights, strict=False)
             assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
         self.masters = {n: p.detach().clone().float() for n, p in model.named_parameters()}
-        self.model = model.to(torch.bfloat16)
+        self.model = model.to(working_type(self.device))
         matrices = {n for n, p in self.masters.items() if p.ndim == 2 and ".layers." in n}
         for p in self.masters.values():
             p.requires_grad_(True)
@@ -246,7 +253,7 @@ class Trainer:
         if folder.exists():
             return
         with new_folder(folder) as made:
-            self.model.save_pretrained(made, safe_serialization=True)
+            self.model.to(torch.bfloat16).save_pretrained(made, safe_serialization=True)  # type: ignore[arg-type]
             self.tokenizer.save_pretrained(made)
 
 
