@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import make
 from safetensors import safe_open
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ownwords.generation.config import SamplingOptions
 from ownwords.traces.summary import summarise
@@ -107,11 +108,28 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
         assert torch.equal(weights, part.masters[name]), name
 
 
-@pytest.mark.parametrize(("native", "works_in"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_processor_without_bfloat16_trains_in_float32_and_exports_the_same(tmp_path, monkeypatch, native, works_in):
+class Types(TorchDispatchMode):
+    """The types of all that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            self.seen.add(made.dtype)
+        return made
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, {torch.bfloat16, torch.float32}), (False, {torch.float32})])
+def test_a_processor_without_bfloat16_computes_nothing_in_it(tmp_path, monkeypatch, native, expected):
     monkeypatch.setattr("ownwords.world.train.native_bfloat16", lambda: native)
     trainer = Trainer(TINY, world_tokenizer(tmp_path), tmp_path / "a")
-    assert {p.dtype for p in trainer.model.parameters()} == {works_in}
+    ids = torch.arange(24).reshape(2, 12)
+    with Types() as types:
+        trainer.step(ids, ids)
+    assert types.seen == expected
     trainer.export(tmp_path / "model")
     with safe_open(tmp_path / "model" / "model.safetensors", "pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118

@@ -15,12 +15,14 @@ import math
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 from ownwords.io.files import new_folder, plain_errors, replacing
@@ -88,6 +90,13 @@ def working_type(device: str) -> torch.dtype:
     """What passes are computed in: bfloat16, unless that is a CPU without instructions for it, which would take a
     hundred times as long."""
     return torch.bfloat16 if device != "cpu" or native_bfloat16() else torch.float32
+
+
+class _InFloat32(TorchFunctionMode):
+    """Keeps Muon, which asks for bfloat16 by itself, in float32."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0].clone() if function is torch.Tensor.bfloat16 else function(*args, **(kwargs or {}))
 
 
 Row = dict[str, Any]
@@ -202,7 +211,8 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self._rate()
-            optimizer.step()
+            with _InFloat32() if self.model.dtype == torch.float32 else nullcontext():
+                optimizer.step()
         self._publish()
         self.model.zero_grad(set_to_none=True)
         return loss.item()
