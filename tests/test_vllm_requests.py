@@ -129,6 +129,18 @@ def test_the_number_of_drafts_changes_no_token(drafts):
             np.testing.assert_array_equal(attempt.record()[column], many[name].record()[column])
 
 
+def test_one_draft_more_than_the_teacher_has_read_can_be_settled():
+    worker = Attempts(Rules())
+    for name in ("a", "in its prompt"):
+        worker.begin(name, Wish(), 8, frozenset())
+    two = logits(np.array([0.5, 0.5]), 2)
+    ids = torch.stack([worker.draft(["a", "in its prompt"], two, k == 0, {"in its prompt"}) for k in range(3)], 1)
+    drafted = ids[0].tolist()
+    assert [worker.drafts.after("a", drafted[:read]) for read in range(4)] == [1, 2, 3, 3]
+    assert worker.drafts.after("a", [1 - drafted[0]]) == 0
+    assert worker.drafts.after("in its prompt", []) == worker.drafts.after("never seen", []) == 0
+
+
 def test_a_record_crosses_the_wire():
     (columns, _), *_ = written(Wish(), 2, 1, 5).take(["0"]).values()
     found = unpack(from_json(to_json(pack(columns))), 5)

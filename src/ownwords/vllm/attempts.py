@@ -10,7 +10,7 @@ Shapes: B rows of the worker's batch, N drafted positions, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
@@ -72,12 +72,15 @@ class Drafts:
     steps: list[Draft] = field(default_factory=list)
     ids_BK: np.ndarray | None = None
 
-    def of(self, request: str, ids: Sequence[int]) -> bool:
-        """These very ids were drafted for that request."""
+    def after(self, request: str, ids: Sequence[int]) -> int:
+        """How many drafts can be settled if the teacher has read these of them: one more than it has read, if there
+        are as many; 0 if they are not those of that request."""
         if self.ids_BK is None:
             self.ids_BK = torch.stack([step.token_B for step in self.steps], 1).cpu().numpy() if self.steps else None
         row = self.row_of.get(request)
-        return row is not None and self.ids_BK is not None and self.ids_BK[row, : len(ids)].tolist() == list(ids)
+        if row is None or self.ids_BK is None or self.ids_BK[row, : len(ids)].tolist() != list(ids):
+            return 0
+        return min(len(ids) + 1, len(self.steps))
 
 
 class Attempts:
@@ -106,10 +109,13 @@ class Attempts:
             {name: np.zeros(max_tokens, dtype) for name, dtype in kept.items()},
         )
 
-    def draft(self, requests: Sequence[str], logits_BV: torch.Tensor, first: bool) -> torch.Tensor:
-        """token_B: the student's next drafts. `first`: they follow what is written, and not other drafts."""
+    def draft(
+        self, requests: Sequence[str], logits_BV: torch.Tensor, first: bool, unread: Collection[str] = ()
+    ) -> torch.Tensor:
+        """token_B: the student's next drafts. `first`: they follow what is written, and not other drafts. What it
+        drafts in the middle of a prompt, for those in `unread`, is nothing."""
         if first:
-            self.drafts = Drafts({request: row for row, request in enumerate(requests)})
+            self.drafts = Drafts({request: row for row, request in enumerate(requests) if request not in unread})
         ahead = len(self.drafts.steps)
         rows = [(self.by_request[request], ahead) for request in requests]
         drafted = self._draft(rows, logits_BV)
@@ -118,8 +124,8 @@ class Attempts:
         return drafted.token_B
 
     def settle(self, drafted: Mapping[str, int], logits_NV: torch.Tensor) -> dict[str, list[int]]:
-        """request -> ids that it gets. `drafted`: request -> how many of its drafts the teacher has read; `logits_NV`
-        are its logits at them, one request after the other."""
+        """request -> ids that it gets. `drafted`: request -> how many of its drafts are to be settled; `logits_NV` are
+        the teacher's for them, one request after the other."""
         at = [(request, ahead) for request, n in drafted.items() for ahead in range(n)]
         order = sorted(range(len(at)), key=lambda i: at[i][1])  # as the drafts lie: all first ones, then all second
         at = [at[i] for i in order]

@@ -2,9 +2,10 @@
 
 Four methods of one runner are replaced, on the instance, when its worker has loaded the models:
 
-* `runner._sample`: verdicts on the drafts instead of vLLM's rejection sampler. No token is sampled after a block that
-  stands whole, since nobody knows the student's opinion there. A row without drafts gets no token at all; the scheduler
-  has its last token computed once more, together with drafts (`ownwords.vllm.scheduler`).
+* `runner._sample`: verdicts on the drafts instead of vLLM's rejection sampler. The last draft of a block is one that
+  the teacher need not read: it is settled where vLLM would sample a token after a block that stands whole. A row
+  without drafts gets no token at all; the scheduler has its last token computed once more, and the student drafts after
+  it (`ownwords.vllm.scheduler`).
 * `drafter.propose`: for a row that got no token, the last known token takes its own place again.
 * `drafter._sample_draft_tokens`: drafts with the noise of their attempt, from the student's whole distribution.
 * `runner.sample_tokens`: its output also says why attempts have ended.
@@ -45,6 +46,7 @@ class Tailor:
         self.attempts = Attempts(rules_of(deployment, runner.device), pair=deployment.teacher is not None)
         self.end_id = named(deployment.student, "student").vocabulary.end_id
         self.withheld_B, self.drafts_B = np.zeros(0, bool), np.zeros(0, int)
+        self.unread: set[str] = set()
         self.told: dict[str, str] = {}
         self.first = True
         self._sample_tokens: Callable[..., Any] = runner.sample_tokens
@@ -54,7 +56,7 @@ class Tailor:
             self.drafter.propose, self.drafter._sample_draft_tokens = self.propose, self.draft
 
     def sample(self, logits: torch.Tensor, metadata: Any) -> SamplerOutput:
-        """logits: the teacher's, the drafts of a request and one more row each; (requests, V) if nothing was drafted.
+        """logits: the teacher's, at the last known token of a request and after each draft that it has read.
         Slots that hold no token are -1."""
         requests = self.requests()
         B = len(requests)
@@ -64,6 +66,7 @@ class Tailor:
         # two slots at least: with one, vLLM would take what it holds for a token
         out_BK = np.full((B, max(max(drafts_B), 1) + 1), NOTHING, np.int32)
         self.withheld_B, self.drafts_B = np.zeros(B, bool), np.array(drafts_B)
+        self.unread = {request for request, unread in zip(requests, unread_B, strict=True) if unread}
         drafted: dict[str, int] = {}
         alone: dict[str, int] = {}
         rows: list[int] = []
@@ -71,15 +74,15 @@ class Tailor:
         for b, (request, n) in enumerate(zip(requests, drafts_B, strict=True)):
             ids, here = ids_N[first : first + n], row
             first, row = first + n, row + n + 1
-            if unread_B[b]:  # its prompt goes on
+            if request in self.unread:  # its prompt goes on
                 continue
             if self._scores(request):
                 out_BK[b, 0] = self.end_id
             elif not self.attempts.pair:
                 alone[request] = here
-            elif n and self.attempts.drafts.of(request, ids):
-                drafted[request] = n
-                rows += range(here, here + n)
+            elif known := self.attempts.drafts.after(request, ids):
+                drafted[request] = known
+                rows += range(here, here + known)
             else:
                 self.withheld_B[b] = True
         written = {}
@@ -105,7 +108,7 @@ class Tailor:
 
     def draft(self, hidden_states: torch.Tensor, _: Any) -> tuple[torch.Tensor, None]:
         logits_BV = self.drafter.model.compute_logits(hidden_states)
-        token_B = self.attempts.draft(self.requests(), logits_BV, self.first)
+        token_B = self.attempts.draft(self.requests(), logits_BV, self.first, self.unread)
         self.first = False
         return token_B, None
 

@@ -1,5 +1,6 @@
 """vLLM's scheduler, with the one rule that RSD needs: no token without a draft.
 
+The teacher reads all drafts of a block but the last, which is settled by what it says after the one before.
 A request that was computed up to its last known token and got no token - its prompt has just been read, or it had been
 put off and is back, or there was no room for drafts - has that last token computed once more in its next step, now
 together with the drafts that the student has made in between. So the first token goes through the gate as any other.
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.outputs import DraftTokenIds
 from vllm.v1.request import Request, RequestStatus
 
 from ownwords.vllm.runner import ENDED
@@ -41,6 +43,10 @@ class TailoringScheduler(Scheduler):
             if not sampled[index[request_id]]:
                 request.num_computed_tokens = request.num_tokens - 1
         return outputs
+
+    def update_draft_token_ids(self, draft_token_ids: DraftTokenIds) -> None:
+        read = [ids[:-1] for ids in draft_token_ids.draft_token_ids]
+        super().update_draft_token_ids(DraftTokenIds(draft_token_ids.req_ids, read))
 
     def _update_request_with_output(
         self, request: Request, new_token_ids: list[int], is_stale: bool = False
