@@ -233,6 +233,7 @@ class LookAhead:
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", weights, "--port", str(port)]
         command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--served-model-name", "it"]
         command += ["--block-size", str(BLOCK), "--max-num-seqs", "256", "--max-model-len", str(self.given.context)]
+        command += ["--uvicorn-log-level", "warning"]
         return port, subprocess.Popen(command, env=os.environ | {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600"})
 
     def write(self, at_once: int, tokens: int) -> tuple[int, float]:

@@ -120,19 +120,19 @@ def best(speeds: Speeds, peer: str, at_once: int | None = None) -> tuple[Arm, in
 
 
 def compare(speeds: Speeds, given: argparse.Namespace) -> None:
-    """Ours to each peer, each at its best, and at each number of traces at once; within repetitions if there are as
-    many of both."""
-    print("\nrsd to            traces at once  ratio")
+    """Ours to each peer: each at its best, both at as many traces at once, and ours at its best to one trace at a time
+    of theirs. Within repetitions, if there are as many of both."""
+    print("\nrsd to        at once        drafts     ratio: median (range)")
     for peer in given.peers:
-        for at_once in (None, *given.concurrency):
-            ours, theirs = best(speeds, OURS, at_once), best(speeds, peer, at_once)
+        for mine, their in ((None, None), *((n, n) for n in given.concurrency), (None, min(given.concurrency))):
+            ours, theirs = best(speeds, OURS, mine), best(speeds, peer, their)
             if peer == OURS or ours is None or theirs is None:
                 continue
             a, b = speeds[ours], speeds[theirs]
             ratios = [x / y for x, y in zip(a, b, strict=True)] if len(a) == len(b) else [statistics.median(a) / b[0]]
             told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-            where = f"{ours[1]} and {theirs[1]}, the best" if at_once is None else f"{at_once}"
-            print(f"{peer:16}  {where:>20}  {told}  drafts {ours[0][1] or '-'} and {theirs[0][1] or '-'}")
+            at_once, drafts = f"{ours[1]} and {theirs[1]}", f"{ours[0][1] or '-'} and {theirs[0][1] or '-'}"
+            print(f"{peer:12}  {at_once:13}  {drafts:9}  {told}{'  each at its best' if their is None else ''}")
 
 
 def main() -> None:
@@ -148,7 +148,9 @@ def main() -> None:
         (peer, length) for peer in given.peers for length in (given.lengths if peer in (OURS, "speculation") else [0])
     ]
     speeds: Speeds = {}
-    for group in [[arm] for arm in arms] if given.one_at_a_time else [arms]:
+    # idle servers take time from the others, and the loops are measured once: these are alone
+    together = [] if given.one_at_a_time else [arm for arm in arms if arm[0] not in LOOPS]
+    for group in [together, *([arm] for arm in arms if arm not in together)]:
         speeds |= measure(group, given, asked)
     compare(speeds, given)
 

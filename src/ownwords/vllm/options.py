@@ -56,6 +56,7 @@ class VllmOptions:
 
 def vllm_names() -> set[str]:
     """The arguments that vLLM takes. Raises ValueError in one line if it cannot be imported."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read at the import
     try:
         from vllm.engine.arg_utils import EngineArgs
     except ImportError as error:
@@ -70,7 +71,6 @@ def prepare_environment(options: VllmOptions) -> None:
         "VLLM_USE_V2_MODEL_RUNNER": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
         "OMP_NUM_THREADS": str(os.cpu_count() or 1),  # vLLM would take one
         "VLLM_CPU_KVCACHE_SPACE": f"{options.cache or 4:g}",
     }.items():
