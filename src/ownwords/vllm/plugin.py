@@ -27,12 +27,10 @@ def register() -> None:
         deployment = deployment_of(self.vllm_config)
         if not deployment:
             return original(self, **given)
-        from ownwords.vllm.runner import Tailor
-
         with unequal_rows():
             original(self, **given)
-        check_version(self.use_v2_model_runner)
-        self.model_runner.tailor = Tailor(self.model_runner, deployment)
+        check_version()
+        self.model_runner.tailor = tailor_of(self.use_v2_model_runner)(self.model_runner, deployment)
 
     def process_inputs(original: Callable[..., Any], self: Any, *given: Any, **named: Any) -> Any:
         request = original(self, *given, **named)
@@ -88,7 +86,18 @@ def unequal_rows() -> Iterator[None]:
         SpeculativeConfig.verify_equal_vocab_size_if_draft_model = strict
 
 
-def check_version(second_runner: bool = False) -> None:
+def tailor_of(second_runner: bool) -> Callable[[Any, Deployment], Any]:
+    """What tailors a worker with that model runner of vLLM's: its kind of `ownwords.vllm.tailoring.Tailor`."""
+    if second_runner:
+        from ownwords.vllm.second_runner import SecondTailor
+
+        return SecondTailor
+    from ownwords.vllm.runner import FirstTailor
+
+    return FirstTailor
+
+
+def check_version() -> None:
     """Raises ValueError in one line for a vLLM that is not supported."""
     import vllm
 
@@ -96,8 +105,6 @@ def check_version(second_runner: bool = False) -> None:
 
     if not vllm.__version__.startswith(VERSIONS):
         raise ValueError(f"this is vLLM {vllm.__version__}, expected {' or '.join(VERSIONS)}x: install that one")
-    if second_runner:
-        raise ValueError("vLLM runs its V2 model runner, expected V1: set VLLM_USE_V2_MODEL_RUNNER=0")
     check_internals()
 
 

@@ -14,7 +14,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.outputs import DraftTokenIds
 from vllm.v1.request import Request, RequestStatus
 
-from ownwords.vllm.runner import ENDED
+from ownwords.vllm.tailoring import ENDED
 
 
 class TailoringScheduler(Scheduler):

@@ -74,8 +74,8 @@ def _run(deployment: Deployment, options: VllmOptions, config: ServeConfig) -> N
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     from ownwords.vllm.plugin import check_version, register
-    from ownwords.vllm.runner import rules_of
     from ownwords.vllm.start import arguments, defaults
+    from ownwords.vllm.tailoring import rules_of
 
     check_version()
     register()
