@@ -2,6 +2,7 @@
 # make check   lint, types and the fast tests: a minute on 2 cores
 # make test    lint, types, the site and all tests
 # make test-vllm  the tests of the vLLM engine and server, in an environment of their own, with vLLM's CPU build
+# make test-vllm-v2  some of these with vLLM's second model runner, whose kernels Triton interprets: by hand, slow
 # make docs    the site, in site/
 # Each sets up what it needs first, from python3 (3.11 or newer) and a package index.
 
@@ -16,7 +17,10 @@ BIN := $(VENV)/bin
 FAST := endpoint export found_answers help house judge layers models options pace problems rsd_law sources \
     suitability_choice suitability_sets tokens training_cli training_data vllm_requests
 
-.PHONY: demo check test test-vllm lint docs setup clean
+# What `make test-vllm-v2` runs.
+V2 := tests/with_vllm/test_tailoring.py tests/with_vllm/test_law.py
+
+.PHONY: demo check test test-vllm test-vllm-v2 lint docs setup clean
 
 setup: $(VENV)/.ready
 
@@ -59,6 +63,9 @@ $(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt
 # one process per file: each starts vLLM once
 test-vllm: $(VLLM_VENV)/.ready
 	set -e; for file in tests/with_vllm/test_*.py; do HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest $$file; done
+
+test-vllm-v2: $(VLLM_VENV)/.ready
+	VLLM_USE_V2_MODEL_RUNNER=1 TRITON_INTERPRET=1 HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest $(V2)
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) runs site
