@@ -138,6 +138,7 @@ def compare(speeds: Speeds, given: argparse.Namespace) -> None:
 def main() -> None:
     given = options()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of the peers' processes, too
     from common import machine
     from peer_arms import asked_of
 

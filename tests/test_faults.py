@@ -58,7 +58,8 @@ WRONG_NUMBERS = {
     },
     TRAIN: {
         "learning-rate": "0 -1 nan inf", "warmup": "1 -0.1 nan", "weight-decay": "-1 nan inf", "max-grad-norm": "0 nan",
-        "batch": "0 1.5", "micro-batch": "0 1.5", "epochs": "0 -1 nan inf", "max-fallback": "-1 2", "max-length": "0",
+        "batch": "0 1.5", "micro-batch": "0 1.5", "epochs": "0 -1 nan inf", "steps": "0 1.5",
+        "max-fallback": "-1 2", "max-length": "0",
         "cap-problems": "0 1.5", "cap-tokens": "0", "seed": "-1 1.5", "save-every": "0 1.5", "keep": "-1 1.5",
         "prefix.tokens": "0 1.5", "prefix.whole": "1 -1", "mask.below": "0 1 nan", "mask.rise": "-1 1",
         "lora.rank": "0 1.5", "lora.alpha": "0 nan", "lora.dropout": "1 -1",

@@ -151,6 +151,17 @@ def test_the_plan_says_how_many_steps_there_will_be(here, tmp_path, rows, batch,
     assert prepared.steps == metrics(tmp_path / "out")[-1]["step"]
 
 
+def test_steps_and_the_problems_of_a_file(here, tmp_path):
+    whole = trained(settings(here, tmp_path / "whole"))
+    ids = [row.problem_id for row in whole.data.rows][:5]
+    (tmp_path / "ids").write_text("\n".join([*ids, "another", ""]))
+    config = settings(here, tmp_path / "out", problems=tmp_path / "ids", epochs=None, steps=7)
+    assert {row.problem_id for row in trained(config).data.rows} == set(ids)
+    rates = [row["learning_rate"] for row in metrics(tmp_path / "out") if "learning_rate" in row]
+    assert len(rates) == 7 and metrics(tmp_path / "out")[-1]["step"] == 7
+    assert rates[-1] < rates[3] < rates[1]  # it decays over these steps
+
+
 def test_training_twice_gives_the_same_weights_and_another_seed_others(here, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         trained(settings(here, tmp_path / name, seed=seed))

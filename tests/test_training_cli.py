@@ -144,6 +144,10 @@ WRONG = [
     ((*GOOD, "--batch", "0"), "batch is 0"),
     ((*GOOD, "--batch", "32", "--epochs", "1"), "1 step in all, and the rate begins at 0"),
     ((*GOOD, "--epochs", "0"), "epochs is 0.0, expected a number above 0"),
+    ((*GOOD, "--steps", "0"), "steps is 0, expected a whole number"),
+    ((*GOOD, "--steps", "9", "--epochs", "2"), "--steps is 9 beside --epochs 2.0: give one of them"),
+    ((*GOOD, "--problems", "list.jsonl"), "list.jsonl names no problem of good.jsonl: expected ids such as"),
+    ((*GOOD, "--problems", "nowhere"), "nowhere: no such file"),
     ((*GOOD, "--learning-rate", "fast"), "--learning-rate"),
     ((*GOOD, "--learning-rate", "nan"), "learning-rate is nan"),
     ((*GOOD, "--warmup", "100"), "warmup is 100.0, expected a share of the steps"),
@@ -209,6 +213,8 @@ def test_dry_run_prints_the_plan_and_trains_nothing(folder, capfd, monkeypatch):
     words = ("--data", "good.jsonl,share=0.75", "--data", "run,share=0.25", "--student", "world")
     said = plan(folder, capfd, monkeypatch, *words, "--cap-problems", "8")
     assert "good.jsonl,share=0.75: 6 of 20 traces" in said and "run,share=0.25: 2 of" in said
+    said = plan(folder, capfd, monkeypatch, "--data", "good.jsonl", "--student", "world", "--steps", "7")
+    assert "7: 3.5 epochs of 2, batch 16" in said
     words = ("--data", "run", "--preset", "upft", "--epochs", "9", "--prefix.tokens", "5", "--prefix.whole", "0.5")
     said = plan(folder, capfd, monkeypatch, *words)
     assert "3 traces cut to 5 tokens, the others whole" in said and "2e-06, constant, warm-up 0.03" in said

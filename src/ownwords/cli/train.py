@@ -87,6 +87,7 @@ def plan_table(prepared: Prepared) -> Table:
     size = sum(p.numel() for p in prepared.student.model.parameters())
     how = f"LoRA of rank {config.lora.rank}" if config.lora.rank else "all weights"
     recipe = config.recipe
+    epochs = prepared.steps / prepared.steps_per_epoch if recipe.epochs is None else recipe.epochs
     rows = [
         ("student", f"{config.student} ({size / 1e6:.1f} M weights), {how}, {config.machine.precision}"),
         *(("data", f"{said}: {used} of {read} traces") for said, read, used in data.sets),
@@ -101,7 +102,7 @@ def plan_table(prepared: Prepared) -> Table:
     if config.weights:
         rows.append(("weights", f"column {config.weights}"))
     rows += [
-        ("steps", f"{prepared.steps}: {recipe.epochs:g} epochs of {prepared.steps_per_epoch}, batch {recipe.batch}"),
+        ("steps", f"{prepared.steps}: {epochs:.3g} epochs of {prepared.steps_per_epoch}, batch {recipe.batch}"),
         (
             "rate",
             f"{recipe.learning_rate:g}, {recipe.schedule}, warm-up {recipe.warmup:g}, "

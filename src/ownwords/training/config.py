@@ -93,8 +93,13 @@ class Recipe(Group):
     """Traces per forward pass and process; sets memory and speed, not the result. [1, world: 16]"""
     epochs: Annotated[float | None, real("a number", 0, 10**6, above=True)] = None
     """Passes over the traces. [5, upft: 1]"""
+    steps: CountOrNone = None
+    """Steps in place of epochs, so that sets of unequal size are trained on alike. [default: as many as the epochs
+    have]"""
 
     def __post_init__(self) -> None:
+        if self.steps and self.epochs:
+            raise FieldError("steps", "{steps} is {} beside {epochs} {}: give one of them", self.steps, self.epochs)
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
             raise FieldError("betas", "{betas} is {}, expected two numbers from 0 to below 1", self.betas)
 
@@ -114,6 +119,8 @@ class Choice(Group):
     """Maximum tokens per trace, including the prompt. [the student's context]"""
     over_length: Literal["refuse", "drop"] = "refuse"
     """Refuse to train if traces are longer, or drop them; none is ever cut."""
+    problems: Path | None = None
+    """File with the ids of problems to train on, one to a line; the others are left out."""
     cap_problems: CountOrNone = None
     """Maximum problems to train on, the same ones for every set of traces."""
     cap_tokens: CountOrNone = None
@@ -180,6 +187,8 @@ class TrainConfig(Config):
         preset = dict(PRESETS[self.preset])
         prefix = preset.pop("prefix", {})
         values = preset | {name: value for name, value in vars(self.recipe).items() if value is not None}
+        if self.recipe.steps:
+            values["epochs"] = None
         tokens = self.prefix.tokens or prefix.get("tokens")
         if self.prefix.whole is not None and tokens is None:
             raise FieldError(

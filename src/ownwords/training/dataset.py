@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ownwords.configuration import given
+from ownwords.io.paths import read_text
 from ownwords.models.load import Loaded, load
 from ownwords.traces.select import Selection
 from ownwords.traces.store import is_run
@@ -97,7 +98,7 @@ def build(config: TrainConfig, student: Loaded, device: Device = "cpu") -> Train
         )
     sets, read, counts = list[list[Row]](), list[int](), Counter[str]()
     for path in paths:
-        rows = _read(path, config, student.tokenizer)
+        rows = _wanted(_read(path, config, student.tokenizer), path, config.choice.problems)
         check_ids(rows, student.tokenizer.get_vocab().values(), str(path))
         read.append(len(rows))
         sets.append(_shaped(rows, path, config, student, device, counts))
@@ -129,6 +130,18 @@ def _read(path: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -
         seed=config.seed,
     )
     return run_rows(path, selection, tokenizer)
+
+
+def _wanted(rows: list[Row], path: Path, problems: Path | None) -> list[Row]:
+    """The rows at the problems that a file names; all of them without a file."""
+    if problems is None:
+        return rows
+    ids = set(read_text(problems, "a file with the ids of problems, one to a line").splitlines())
+    found = [row for row in rows if row.problem_id in ids]
+    if not found:
+        seen = rows[0].problem_id if rows else "none"
+        raise ValueError(f"{problems} names no problem of {path}: expected ids such as {seen}, one to a line")
+    return found
 
 
 def _shaped(

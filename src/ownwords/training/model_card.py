@@ -20,8 +20,9 @@ ADAPTER = (
     "`AutoModelForCausalLM.from_pretrained` loads it where `peft` is installed; `ownwords merge` makes it a model.",
 )
 SETTINGS = (
-    "learning_rate", "schedule", "warmup", "weight_decay", "betas", "max_grad_norm", "batch", "micro_batch", "epochs",
-    "pick", "cap_problems", "cap_tokens", "prefix", "mask", "weights", "lora", "precision", "checkpointing", "seed",
+    "learning_rate", "schedule", "warmup", "weight_decay", "betas", "max_grad_norm", "batch", "micro_batch",
+    "epochs", "steps", "pick", "problems", "cap_problems", "cap_tokens", "prefix", "mask", "weights", "lora",
+    "precision", "checkpointing", "seed",
 )  # fmt: skip
 
 

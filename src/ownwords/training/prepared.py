@@ -37,7 +37,7 @@ class Prepared:
 
     @property
     def steps(self) -> int:
-        return math.ceil(given(self.config.recipe.epochs) * self.steps_per_epoch)
+        return self.config.recipe.steps or math.ceil(given(self.config.recipe.epochs) * self.steps_per_epoch)
 
     @property
     def record(self) -> dict[str, Any]:
