@@ -12,8 +12,8 @@ import ownwords
 ROOT = Path(ownwords.__file__).parent
 LAYERS = (
     "configuration", "io", "numbers", "rsd", "records", "models", "chat", "answers", "problems", "traces", "engines",
-    "vllm", "generation", "suitability", "training", "evaluation", "sharing", "reports", "world", "api", "cli",
-    "__main__",
+    "vllm", "generation", "suitability", "training", "evaluation", "sharing", "reports", "world", "api", "studies",
+    "cli", "__main__",
 )  # fmt: skip
 """from the ground up: a package imports from itself and from those before it"""
 SAME = {"config", "options", "soft"}

@@ -37,7 +37,8 @@ for number, command in enumerate(
     (
         "demo:demo", "pilot:pilot", "generate:generate", "look:show", "report:report", "look:export", "score:score",
         "score:compare_teachers", "select:select", "select:analyse", "train:train", "train:merge", "evaluate:evaluate",
-        "evaluate:compare", "judge:judge", "evaluate:check_references", "models:models", "serve:serve", "doctor:doctor",
+        "evaluate:compare", "study:study", "judge:judge", "evaluate:check_references", "models:models", "serve:serve",
+        "doctor:doctor",
     )
 ):  # fmt: skip
     module, _, function = command.partition(":")

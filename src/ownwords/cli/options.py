@@ -6,23 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ownwords.configuration import Config, options
 from ownwords.io.paths import read_text
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's plain values only, and no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise ValueError(f"line {line}: {key.value!r} stands in line {seen[key.value]} already")
-            seen[key.value] = line
-        return super().construct_mapping(node, deep)
+from ownwords.io.strict_yaml import parse_mapping
 
 
 def read_options(path: Path, kind: type[Config] | None = None) -> dict[str, Any]:
@@ -33,12 +19,8 @@ def read_options(path: Path, kind: type[Config] | None = None) -> dict[str, Any]
     """
     text = read_text(path, "a YAML file with options")
     try:
-        found = yaml.load(text, _Loader)  # noqa: S506  # a safe loader, made stricter
-        found = {} if found is None else found
-        if not isinstance(found, dict):
-            raise ValueError(f"a YAML {type(found).__name__}")
-        values, moved = _ungrouped(_given(found), _groups(kind))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        values, moved = _ungrouped(_given(parse_mapping(text)), _groups(kind))
+    except ValueError as error:
         raise ValueError(f"--config {path}: {error}; expected lines such as `seed: 4`") from error
     if moved:
         moves = ", ".join(f"{old} is {new}" for old, new in moved.items())

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ownwords.chat.settings import SYSTEM_PROMPT
 from ownwords.configuration import FREE, Config, FieldError, Group
-from ownwords.numbers import CountOrNone, Seed, Share, check, real, whole
+from ownwords.numbers import Count, CountOrNone, Seed, Share, check, real, whole
 from ownwords.traces.select import Pick
 from ownwords.training.upft import TEMPLATE
 
@@ -208,3 +209,35 @@ class TrainConfig(Config):
             prefix=replace(self.prefix, tokens=tokens, whole=whole),
             lora=replace(self.lora, alpha=self.lora.alpha or (2.0 * self.lora.rank if self.lora.rank else None)),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(Config):
+    """Everything that decides an on-policy distillation (`ownwords.training.on_policy`)."""
+
+    out: Annotated[Path, FREE]
+    """Directory for the student."""
+    teacher: str = "world"
+    student: str = "world"
+    problems: str = "world"
+    limit: CountOrNone = None
+    steps: Count = 60
+    batch: Count = 16
+    """answers per step"""
+    max_tokens: Count = 400
+    """per answer"""
+    temperature: Annotated[float, real("a temperature", 0, above=True)] = 1.0
+    """of the answers, and of both distributions in the loss"""
+    beta: Annotated[float, real("a number", 0, 1)] = 1.0
+    """1: reverse KL, towards the teacher's modes; 0: forward KL; between: a generalised Jensen-Shannon divergence"""
+    learning_rate: Annotated[float, real("a number", 0, above=True)] = 3e-4
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Annotated[float, real("a share of the steps", 0, 1, below=True)] = 0.05
+    weight_decay: Annotated[float, real("a number", 0)] = 1e-4
+    betas: tuple[float, float] = (0.9, 0.95)
+    system: str = SYSTEM_PROMPT
+    opening: str | None = None
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,1 @@
+"""Controlled studies: arms over training seeds and problems, with intervals."""
