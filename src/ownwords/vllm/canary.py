@@ -71,7 +71,7 @@ def canary(ask: Ask, prompts: Sequence[list[int]], dtype: str, pair: bool) -> No
         read = ask([Asked(text, Wish(), 1, scores=True) for text in whole])
         said = [one.prompt_logprobs[-TOKENS:] for one in read]
         _close([one.columns[served] for one in done], said, f"{served} with the gate {gate}", dtype)
-        again = ask([_again(text, gate, place) for text in whole for place in at])
+        again = ask([_again(text, gate, i, place) for i, text in enumerate(whole) for place in at])
         for name in columns:
             before = [one.columns[name][[place]] for one in done for place in at]
             _close(before, [one.columns[name][:1] for one in again], f"{name}, read as a prompt,", dtype)
@@ -85,10 +85,10 @@ def _asked(prompt: list[int], gate: str, number: int, max_tokens: int = TOKENS) 
     return Asked(prompt, Wish(gate, student=Sampling(1, 1), seed=0, key=("canary", number), record=name), max_tokens)
 
 
-def _again(text: list[int], gate: str, at: int) -> Asked:
+def _again(text: list[int], gate: str, number: int, at: int) -> Asked:
     """The token at a place of the completion once more, with all before it as the prompt."""
     end = len(text) - TOKENS + at
-    wish = Wish(gate, student=Sampling(1, 1), forced=(text[end],), record=f"canary/again/{len(text)}/{at}")
+    wish = Wish(gate, student=Sampling(1, 1), forced=(text[end],), record=f"canary/again/{number}/{at}")
     return Asked(text[:end], wish, 2)
 
 
