@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -99,36 +98,29 @@ def test_a_changed_arm_redoes_what_depends_on_it_and_nothing_else(whole, tmp_pat
     assert {step.said.split(":")[0].split(",")[0] for step in owed} == {"one more"}
 
 
-def test_a_study_that_was_killed_goes_on(whole, tmp_path):
-    """kill -9 of all of its processes at any moment after the first step; the tables are those of the one above."""
+def test_a_study_that_was_killed_and_interrupted_goes_on(whole, tmp_path):
+    """kill -9 of all of its processes at some moment after the first steps, then Ctrl-C; the tables are those of the
+    one above."""
     file, out = write(tmp_path / "small.yaml"), tmp_path / "out"
-    words = [sys.executable, "-m", "ownwords", "study", str(file), "--out", str(out), "--jobs", "2"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 240
-    while len([*out.glob("steps/*/done.json")]) < 3:
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = {path: path.stat().st_mtime_ns for path in out.glob("steps/*/done.json")}
-    assert len(before) < len([*whole.glob("steps/*/done.json")])
-    assert main("study", str(file), "--out", str(out), "--jobs", "2") == 0
-    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
-    assert table(out) == table(whole)
-
-
-def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path):
-    file, out = write(tmp_path / "small.yaml"), tmp_path / "out"
-    words = [sys.executable, "-m", "ownwords", "study", str(file), "--out", str(out)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not [*out.glob("steps/*/done.json")]:
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said
+    words = ["study", str(file), "--out", str(out), "--jobs", "2"]
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        before = {path: path.stat().st_mtime_ns for path in out.glob("steps/*/done.json")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ownwords", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        deadline = time.monotonic() + 240
+        while len([*out.glob("steps/*/done.json")]) < len(before) + 2:
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == code, said
+        assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert "the same command goes on" in " ".join(said.split())
+    assert len([*out.glob("steps/*/done.json")]) < len([*whole.glob("steps/*/done.json")])
+    assert main(*words) == 0
+    assert table(out) == table(whole)
 
 
 def test_an_arm_that_fails_is_named_and_the_others_are_measured(whole, tmp_path, capfd):
@@ -210,7 +202,6 @@ def test_on_policy_distillation(tmp_path):
         ({"problems": ["mine"]}, "problems is ['mine'], expected [own], [shared] or both"),
         ({"vary": {"learning_rate": [1]}}, "vary names 'learning_rate', expected an option of a command"),
         ({"vary": {"train.learning_rate": 1}}, "vary.train.learning_rate is 1, expected a list"),
-        ({"generate": {"student": "nowhere/none"}}, "nowhere/none"),
     ],
 )
 def test_mistakes_in_the_file_are_told_in_a_line(tmp_path, capfd, change, said):
@@ -219,6 +210,22 @@ def test_mistakes_in_the_file_are_told_in_a_line(tmp_path, capfd, change, said):
     told = capfd.readouterr().err
     assert " ".join(said.split()) in " ".join(told.split()) and told.startswith("error:") and "Traceback" not in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_here_is_told_at_the_start_and_the_plan_does_without(tmp_path, capfd):
+    file = str(write(tmp_path / "small.yaml", {"generate": {"student": "nowhere/none"}}))
+    assert main("study", file, "--out", str(tmp_path / "out"), "--dry-run") == 0
+    assert "what is done is not known" in " ".join(capfd.readouterr().out.split())
+    assert main("study", file, "--out", str(tmp_path / "out")) == 2
+    assert "nowhere/none" in capfd.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_recipes_are_studies():
+    recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+    assert recipes
+    for recipe in recipes:
+        for quick in (False, True):
+            assert len(cells_of(read_study(recipe, quick=quick))) > 1
 
 
 def test_changes_from_the_command_line_and_the_quick_form(tmp_path, capfd):

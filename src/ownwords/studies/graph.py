@@ -25,7 +25,7 @@ class Step:
     """Made of options by their flat names, and of what other steps have made."""
 
     kind: Kind
-    options: dict[str, Any] = field(hash=False)
+    options: dict[str, Any] = field(hash=False)  # as mappings have none
     after: tuple[Step, ...] = ()
     said: str = field(default="", compare=False)
     """what it is for, to people"""
@@ -69,14 +69,14 @@ def content(name: str, value: str) -> str:
 
 def in_order(steps: Iterable[Step]) -> list[Step]:
     """These and all before them, each once, after what it needs."""
-    found: dict[str, Step] = {}
+    found: dict[Step, None] = {}
 
     def visit(step: Step) -> None:
-        if step.name not in found:
+        if step not in found:
             for one in step.after:
                 visit(one)
-            found[step.name] = step
+            found[step] = None
 
     for step in steps:
         visit(step)
-    return [*found.values()]
+    return [*found]
