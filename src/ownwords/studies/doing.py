@@ -69,9 +69,10 @@ def _seconds(here: Path) -> float:
 
 def _traces(step: Step, here: Path, _: list[Path]) -> Figures:
     if (given := step.options.get("traces")) is not None:
-        if not Path(given).exists():
+        path = Path(given)
+        if not path.exists() and not given.startswith("hf:"):
             raise ValueError(f"{given}: no such file or folder, expected traces")
-        write_file(here / "where", str(Path(given).absolute()))
+        write_file(here / "where", str(path.absolute()) if path.exists() else given)
         return {}
     options = typed(GenerateConfig, step.options)
     teacher, student = options.pop("teacher", "world"), options.pop("student", "world")
@@ -90,19 +91,18 @@ def _traces(step: Step, here: Path, _: list[Path]) -> Figures:
     }
 
 
-def _source(folder: Path) -> Path:
-    """What a training reads of the step that made its traces."""
-    where = folder / "where"
-    return (
-        Path(where.read_text()) if where.is_file() else folder / "run" if (folder / "run").exists() else folder / "out"
-    )
+def _source(folder: Path) -> str:
+    """What a training reads of the step that made its traces, and `ownwords score` of a set."""
+    if (where := folder / "where").is_file():
+        return where.read_text()
+    return str(folder / "run" if (folder / "run").exists() else folder / "out")
 
 
 def _shared(step: Step, here: Path, sets: list[Path]) -> Figures:
     student = load(step.options["student"], "student", "cpu", "float32")
     solved = []
     for place, rule in step.options["sets"]:
-        config = TrainConfig.of(data=[str(_source(sets[place]))], out=here, student=step.options["student"], **rule)
+        config = TrainConfig.of(data=[_source(sets[place])], out=here, student=step.options["student"], **rule)
         solved.append({row.problem_id for row in build(config.resolved(), student).rows})
     ids = sorted(set.intersection(*solved))
     if not ids:
