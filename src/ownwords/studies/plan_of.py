@@ -70,13 +70,13 @@ def _shared(study: Study, traces: dict[str, Step | None]) -> Step:
     among = [arm for arm in study.arms if arm.said in study.shared_by and traces[arm.name] is not None]
     if not among:
         raise ValueError("problems is shared, and no arm has traces: expected one at least")
-    rules = {arm.name: _choosing(arm) for arm in among}
-    after = {one.name: one for arm in among if (one := traces[arm.name])}
-    order = [*after]
-    places = {arm.name: order.index(one.name) for arm in among if (one := traces[arm.name])}
-    asked = sorted({(places[name], tuple(sorted(rule.items()))) for name, rule in rules.items()})
-    options = {"student": study.student, "sets": [[place, dict(rule)] for place, rule in asked]}
-    return Step("shared", options, tuple(after.values()), "problems that all have solved")
+    sources = list(dict.fromkeys(one for arm in among if (one := traces[arm.name])))
+    asked = []
+    for arm in among:
+        if (one := traces[arm.name]) and (said := [sources.index(one), _choosing(arm)]) not in asked:
+            asked.append(said)
+    options = {"student": study.student, "sets": asked}
+    return Step("shared", options, tuple(sources), "problems that all have solved")
 
 
 def _choosing(arm: Arm) -> dict[str, Any]:
