@@ -30,7 +30,7 @@ COMMANDS = dict(commands(app))
 
 
 def test_there_are_as_many_commands_as_ever():
-    assert len(COMMANDS) == 21
+    assert len(COMMANDS) == 22
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

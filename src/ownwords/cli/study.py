@@ -57,7 +57,7 @@ def study(
     set
         Entry of the file to change, as train.steps=9; repeat it for several.
     plan
-        Say how many seeds and problems intervals of plus or minus so many points need, by the variances found so far.
+        Half-width of intervals in points: say how many seeds and problems it needs, by the variances found so far.
     dry_run
         Read and check everything, print the steps, and do nothing.
     """
@@ -82,6 +82,7 @@ def study(
         if plan is not None:
             console.print(_needed(_rows(said, cells, steps, place), plan), markup=False, soft_wrap=True)
         return 0
+    names = [step.name for step in steps]  # raises ValueError for a model that cannot be read, before anything is made
     started = time.monotonic()
     with folder(place), plain_errors(out), locked(out, field="out"), interruptible() as asked:
         with _progress(console, jobs) as tell:
@@ -92,7 +93,7 @@ def study(
             console.print(_table(said, rows), markup=False, soft_wrap=True)
     if state.left:
         console.print(
-            f"interrupted: {len(state.done)} of {len(steps)} steps are kept in {out}; the same command goes on"
+            f"interrupted: {len(state.done)} of {len(names)} steps are kept in {out}; the same command goes on"
         )
         return INTERRUPTED
     for why in dict.fromkeys(state.failed.values()):

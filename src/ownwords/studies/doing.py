@@ -32,9 +32,10 @@ def folder_of(step: Step, steps: Path) -> Path:
 
 
 def figures_of(step: Step, steps: Path) -> Figures | None:
-    """What a step cost; None if it is not done."""
+    """What a step cost; None if it is not done. Raises ValueError if a model that it names cannot be read."""
+    path = folder_of(step, steps) / DONE  # raises ValueError for a step without a name
     try:
-        found = json.loads((folder_of(step, steps) / DONE).read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
     return dict(found["figures"]) if isinstance(found, dict) and isinstance(found.get("figures"), dict) else None
